@@ -1,0 +1,134 @@
+// daemon: the frame around every daemon: settings, log, signals, health and metrics over HTTP, readiness,
+// an orderly end. main() is `return bus_daemon_main(&spec, argc, argv);`.
+// Thread: main. Source: schemas/specs/daemons.md.
+#ifndef BUS_BASE_DAEMON_H
+#define BUS_BASE_DAEMON_H
+
+#include "bus/base/config.h"
+#include "bus/base/err.h"
+#include "bus/base/loop.h"
+
+typedef struct bus_daemon bus_daemon;
+
+// Settings every daemon has; put as the FIRST member of its own settings struct, and
+// BUS_DAEMON_ROWS(type, member) as the first rows of its table.
+typedef struct {
+    const char *log_level;  // debug | info | warn | error
+    const char *log_format; // text | json
+    const char *http;     // address:port of /health, /health/live, /metrics; port 0: any; "": none
+    const char *clock;    // "machine", or "bus:<subject>": a virtual clock fed over the bus
+    const char *nats_url; // nats://host:port[,…]
+    const char *nats_creds; // credentials file, or ""
+    const char *nats_user;
+    const char *nats_password; // secret
+    const char *nats_token;    // secret
+    const char *nats_ca;       // CA file: TLS with verification, or ""
+} bus_daemon_settings;
+
+#define BUS_DAEMON_ROWS(T, M, HTTP)                                                                \
+    {"log_level",                                                                                  \
+     BUS_CONFIG_TEXT,                                                                              \
+     offsetof(T, M.log_level),                                                                     \
+     "info",                                                                                       \
+     0,                                                                                            \
+     0,                                                                                            \
+     "debug, info, warn or error",                                                                 \
+     false,                                                                                        \
+     0},                                                                                           \
+        {"log_format",                                                                             \
+         BUS_CONFIG_TEXT,                                                                          \
+         offsetof(T, M.log_format),                                                                \
+         "text",                                                                                   \
+         0,                                                                                        \
+         0,                                                                                        \
+         "text or json",                                                                           \
+         false,                                                                                    \
+         0},                                                                                       \
+        {"http",                                                                                   \
+         BUS_CONFIG_TEXT,                                                                          \
+         offsetof(T, M.http),                                                                      \
+         HTTP,                                                                                     \
+         0,                                                                                        \
+         0,                                                                                        \
+         "address:port of /health, /health/live, /metrics; port 0 takes a free one, empty for "    \
+         "none",                                                                                   \
+         false,                                                                                    \
+         0},                                                                                       \
+        {"clock",                                                                                  \
+         BUS_CONFIG_TEXT,                                                                          \
+         offsetof(T, M.clock),                                                                     \
+         "machine",                                                                                \
+         0,                                                                                        \
+         0,                                                                                        \
+         "machine, or bus:<subject> for a virtual clock",                                          \
+         false,                                                                                    \
+         0},                                                                                       \
+        {"nats_url",                                                                               \
+         BUS_CONFIG_TEXT,                                                                          \
+         offsetof(T, M.nats_url),                                                                  \
+         "nats://127.0.0.1:4222",                                                                  \
+         0,                                                                                        \
+         0,                                                                                        \
+         "broker, comma-separated for several",                                                    \
+         false,                                                                                    \
+         's'},                                                                                     \
+        {"nats_creds",                                                                             \
+         BUS_CONFIG_TEXT,                                                                          \
+         offsetof(T, M.nats_creds),                                                                \
+         "",                                                                                       \
+         0,                                                                                        \
+         0,                                                                                        \
+         "credentials file",                                                                       \
+         false,                                                                                    \
+         0},                                                                                       \
+        {"nats_user", BUS_CONFIG_TEXT, offsetof(T, M.nats_user), "", 0, 0, "user name", false, 0}, \
+        {"nats_password",                                                                          \
+         BUS_CONFIG_TEXT,                                                                          \
+         offsetof(T, M.nats_password),                                                             \
+         "",                                                                                       \
+         0,                                                                                        \
+         0,                                                                                        \
+         "password (environment or file only)",                                                    \
+         true,                                                                                     \
+         0},                                                                                       \
+        {"nats_token",                                                                             \
+         BUS_CONFIG_TEXT,                                                                          \
+         offsetof(T, M.nats_token),                                                                \
+         "",                                                                                       \
+         0,                                                                                        \
+         0,                                                                                        \
+         "token (environment or file only)",                                                       \
+         true,                                                                                     \
+         0},                                                                                       \
+    {                                                                                              \
+        "nats_ca", BUS_CONFIG_TEXT, offsetof(T, M.nats_ca), "", 0, 0,                              \
+            "CA file; turns TLS and verification on", false, 0                                     \
+    }
+
+typedef struct {
+    const char *name;                                    // probe name, e.g. "broker", "streams"
+    bool (*ready)(void *ctx, char *why, size_t why_cap); // fills why when not ready
+    void *ctx;
+} bus_probe;
+
+typedef struct {
+    bus_config_spec config;
+    size_t settings_size; // whole struct; bus_daemon_settings is its first member
+    // start: build everything; the loop is not running yet. An error ends the program (exit 1).
+    // A missing peer is not an error: start, be not ready, retry.
+    bus_err (*start)(bus_daemon *daemon, void *settings, void **state);
+    // stop: called once on SIGTERM/SIGINT, on the loop: stop intake, drain, flush; then call
+    // bus_daemon_stopped. After 5 s, or on a second signal, the process ends anyway (exit 1).
+    void (*stop)(bus_daemon *daemon, void *state);
+    void (*release)(void *state); // after the loop ended; may be NULL
+} bus_daemon_spec;
+
+int bus_daemon_main(const bus_daemon_spec *spec, int argc, char **argv); // exit code 0, 1 or 2
+bus_loop *bus_daemon_loop(bus_daemon *daemon);
+const bus_config_list *bus_daemon_args(const bus_daemon *daemon); // what was no flag
+void bus_daemon_probe(bus_daemon *daemon, bus_probe probe);       // readiness: all must be ready
+void bus_daemon_stopped(bus_daemon *daemon);                      // the loop may end, exit 0
+void bus_daemon_fatal(bus_daemon *daemon, bus_err err);           // ends with exit 1, logs the text
+int bus_daemon_http_port(const bus_daemon *daemon);               // 0 when there is none
+
+#endif

@@ -1,0 +1,1 @@
+#include "bus/event/event.h"

@@ -1,0 +1,96 @@
+// pack: a msgpack writer into the caller's buffer and a cursor over validated bytes.
+// Writer: never allocates; a full buffer sets `overflow` and further calls do nothing, so only the end
+// is checked. Minimal encodings always. Thread: the owner's. Source: schemas/specs/envelope.md.
+#ifndef BUS_EVENT_PACK_H
+#define BUS_EVENT_PACK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bus/base/err.h"
+#include "bus/base/view.h"
+
+typedef struct {
+    uint8_t *buf;
+    size_t len, cap;
+    bool overflow;
+} bus_pack;
+
+static inline bus_pack bus_pack_to(void *buf, size_t cap)
+{
+    return (bus_pack){(uint8_t *)buf, 0, cap, false};
+}
+void bus_pack_nil(bus_pack *p);
+void bus_pack_bool(bus_pack *p, bool v);
+void bus_pack_int(bus_pack *p, int64_t v);
+void bus_pack_uint(bus_pack *p, uint64_t v);
+void bus_pack_double(bus_pack *p, double v);
+void bus_pack_str(bus_pack *p, bus_view v);
+void bus_pack_bin(bus_pack *p, bus_view v);
+void bus_pack_array(bus_pack *p, uint32_t count);
+void bus_pack_map(bus_pack *p, uint32_t pairs);
+void bus_pack_raw(bus_pack *p, bus_view v); // already packed
+static inline void bus_pack_key(bus_pack *p, const char *key)
+{
+    bus_pack_str(p, bus_view_of(key));
+}
+
+// bus_pack_validate proves that bytes are exactly one msgpack value within the limits: depth, nodes,
+// counts against remaining bytes, UTF-8 in str, no duplicate keys in a map, keys are str, no ext but
+// timestamp (-1). Non-recursive. Errors name the byte offset and the rule. The cursor relies on it.
+typedef struct {
+    uint32_t depth_max; // containers within containers; 0: 32
+    uint32_t nodes_max; // values in all; 0: 65,536
+} bus_pack_limits;
+bus_err bus_pack_validate(bus_view bytes, const bus_pack_limits *limits);
+
+typedef enum {
+    BUS_PACK_NIL,
+    BUS_PACK_BOOL,
+    BUS_PACK_INT,
+    BUS_PACK_UINT, // UINT only above INT64_MAX
+    BUS_PACK_DOUBLE,
+    BUS_PACK_STR,
+    BUS_PACK_BIN,
+    BUS_PACK_ARRAY,
+    BUS_PACK_MAP,
+    BUS_PACK_TIME,
+} bus_pack_kind;
+
+typedef struct {
+    bus_pack_kind kind;
+    union {
+        bool boolean;
+        int64_t integer;
+        uint64_t uinteger;
+        double real;
+        bus_view bytes; // STR, BIN
+        uint32_t count; // ARRAY elements, MAP pairs
+    } as;
+} bus_pack_value;
+
+typedef struct {
+    const uint8_t *at, *end;
+} bus_cursor;
+
+static inline bus_cursor bus_cursor_of(bus_view bytes)
+{
+    return (bus_cursor){(const uint8_t *)bytes.ptr, (const uint8_t *)bytes.ptr + bytes.len};
+}
+// bus_cursor_next reads one header or scalar; false at the end or on bytes that validation would refuse.
+bool bus_cursor_next(bus_cursor *c, bus_pack_value *out);
+// bus_cursor_skip steps over one whole value and, when out is not NULL, returns its bytes.
+bool bus_cursor_skip(bus_cursor *c, bus_view *out);
+// bus_map_find: the value of `key` in the map that `map` (one packed map) is; false when absent.
+bool bus_map_find(bus_view map, const char *key, bus_cursor *value);
+bool bus_map_str(bus_view map, const char *key, bus_view *out);
+bool bus_map_int(bus_view map, const char *key, int64_t *out);
+bool bus_map_bool(bus_view map, const char *key, bool *out);
+
+// JSON text <-> msgpack of JSON's data model. Numbers: integers that fit 64 bits become integers, others
+// doubles. bin becomes base64 text in JSON; NaN and infinities are refused.
+bus_err bus_pack_to_json(char **out, size_t *len, bus_view packed); // malloc'ed, one line
+bus_err bus_pack_from_json(bus_pack *p, bus_view json);             // BUS_ELIMIT when p is full
+
+#endif

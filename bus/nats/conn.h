@@ -1,0 +1,95 @@
+// conn: one connection to the broker; core publish, subscribe, request. nats.h is seen only in this folder.
+// The library's threads only enqueue: messages are taken by the owner with *_next, and `wake` tells it
+// when. A connection may be used for publishing from any thread. Source: schemas/specs/recording.md.
+#ifndef BUS_NATS_CONN_H
+#define BUS_NATS_CONN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "bus/base/daemon.h"
+#include "bus/base/err.h"
+#include "bus/base/loop.h"
+#include "bus/base/time.h"
+#include "bus/base/view.h"
+#include "bus/event/event.h"
+
+typedef struct bus_conn bus_conn;
+
+// A side is where things live: LIVE holds feeds, live runtimes, ACT; RESEARCH replays and backtests. By
+// default both are the same broker and account; code asks for the side it means all the same.
+typedef enum { BUS_SIDE_LIVE, BUS_SIDE_RESEARCH } bus_side;
+// LATENCY sends each message at once (SendAsap); BULK lets the library gather writes.
+typedef enum { BUS_PROFILE_LATENCY, BUS_PROFILE_BULK } bus_profile;
+typedef enum {
+    BUS_CONN_CONNECTING, // never been up yet, or between tries
+    BUS_CONN_UP,
+    BUS_CONN_REFUSED, // the broker is too old, or says no (credentials): bus_conn_why tells
+} bus_conn_state;
+
+typedef struct {
+    const char *url; // comma-separated; borrowed until open returns, like all strings here
+    const char *creds, *user, *password, *token, *ca; // NULL or "" when not used
+    const char *name;                                 // shown by the broker, e.g. "feedd"
+    bus_side side;
+    bus_profile profile;
+    bus_wake wake; // state changes
+} bus_conn_opts;
+
+bus_conn_opts bus_conn_opts_of(const bus_daemon_settings *settings, const char *name, bus_side side,
+                               bus_profile profile);
+
+// bus_conn_open returns at once; connecting goes on in the background, for ever, with back-off (at most
+// 2 s) and after every loss. Errors: BUS_EINVAL for a bad URL or unreadable credentials.
+bus_err bus_conn_open(bus_conn **out, const bus_conn_opts *opts);
+void bus_conn_close(bus_conn *conn); // after everything opened on it was closed; flushes
+bus_conn_state bus_conn_state_of(const bus_conn *conn);
+uint32_t bus_conn_epoch(const bus_conn *conn); // +1 each time it comes up; 0: never yet
+bus_err bus_conn_wait(bus_conn *conn,
+                      bus_span timeout); // until UP; BUS_EUNAVAILABLE, BUS_ESTATE (too old)
+const char *bus_conn_why(const bus_conn *conn, char *buf, size_t cap);
+// broker version as major*1000000+minor*1000+patch; 0 before the first connection. >= 2.11.0 or REFUSED.
+uint32_t bus_conn_broker(const bus_conn *conn);
+int64_t bus_conn_max_payload(const bus_conn *conn);
+bus_err bus_conn_flush(bus_conn *conn, bus_span timeout); // everything sent has reached the broker
+
+// --- messages --------------------------------------------------------------------------------------
+typedef struct bus_msg bus_msg; // one received message; owns its bytes
+bus_view bus_msg_subject(const bus_msg *msg);
+bus_view bus_msg_reply(const bus_msg *msg);
+bus_view bus_msg_payload(const bus_msg *msg);
+bool bus_msg_header(const bus_msg *msg, const char *name, bus_view *value); // exact case
+bool bus_msg_no_responders(const bus_msg *msg);
+void bus_msg_release(bus_msg *msg); // NULL is fine
+// bus_msg_event decodes the payload by its Content-Type (or ce- headers). The event lives as long as
+// msg and, for JSON and headers, scratch.
+bus_err bus_msg_event(const bus_msg *msg, bus_event *out, bus_scratch *scratch);
+
+typedef struct {
+    const char *name, *value;
+} bus_header_pair;
+
+// Core publish (at most once): for what is not recorded, replies and hyp lanes. Copies.
+// `headers` may be NULL when count is 0. BUS_EUNAVAILABLE when down, BUS_ELIMIT beyond max_payload.
+bus_err bus_publish(bus_conn *conn, const char *subject, const char *reply,
+                    const bus_header_pair *headers, size_t count, bus_view payload);
+// bus_request waits for one answer. BUS_EUNAVAILABLE: no responders or down; BUS_ETIMEOUT.
+bus_err bus_request(bus_conn *conn, const char *subject, const bus_header_pair *headers,
+                    size_t count, bus_view payload, bus_span timeout, bus_msg **reply);
+
+// --- subscriptions -----------------------------------------------------------------------------------
+typedef struct bus_sub bus_sub;
+typedef struct {
+    const char *subject;
+    const char *queue_group; // NULL: every subscriber gets every message
+    uint32_t pending_max;    // messages held for the owner; 0: 65,536. Beyond: dropped and counted
+    bus_wake wake;
+} bus_sub_opts;
+bus_err bus_sub_open(bus_sub **out, bus_conn *conn,
+                     const bus_sub_opts *opts); // survives reconnects
+bus_msg *bus_sub_next(bus_sub *sub,
+                      bus_span timeout);   // NULL: nothing within timeout; the caller releases it
+uint64_t bus_sub_lost(const bus_sub *sub); // dropped so far, here and in the library
+void bus_sub_close(bus_sub *sub);
+
+#endif

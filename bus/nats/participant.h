@@ -1,0 +1,46 @@
+// participant: takes part in a replay: joins, receives every event of its filters in order with proof,
+// reports what it has finished so that the replay never runs away, and reads itself from the source
+// stream whatever core NATS dropped. Thread: the owner's. Source: schemas/specs/replay.md, "Taking part".
+#ifndef BUS_NATS_PARTICIPANT_H
+#define BUS_NATS_PARTICIPANT_H
+
+#include "bus/nats/conn.h"
+
+typedef struct bus_participant bus_participant;
+typedef struct {
+    const char *selector;       // hyp.<selector>.>
+    const char *name;           // unique in the replay; the same name may join again
+    const char *const *filters; // subjects on the hyp lane of this selector; NULL: all
+    size_t filter_count;
+    uint64_t
+        resume_after; // source sequence already finished in run `resume_run`; 0: from the start
+    const char *resume_run; // "" or NULL: none
+    bus_wake wake;
+} bus_participant_opts;
+
+typedef struct {
+    uint64_t seq;       // source stream sequence
+    bus_view subject;   // hyp.…
+    bus_view payload;   // msgpack envelope as published
+    const bus_msg *msg; // NULL when it was read back from the source stream
+} bus_hyp_record;
+
+typedef enum {
+    BUS_PART_RECORD,
+    BUS_PART_RUN, // a (new) run began: reset to empty state; bus_participant_run tells its id
+    BUS_PART_WATERMARK, // everything up to bus_participant_watermark has been delivered: done up to there may be reported
+    BUS_PART_END, // the run is over (finished or stopped); bus_participant_watermark is its end
+    BUS_PART_NOTHING,
+    BUS_PART_ERROR, // bus_err_text; e.g. the source no longer holds what was missed
+} bus_part_result;
+
+bus_err bus_participant_open(bus_participant **out, bus_conn *conn,
+                             const bus_participant_opts *opts);
+bus_part_result bus_participant_next(bus_participant *part, bus_span timeout, bus_hyp_record *out);
+void bus_participant_done(bus_participant *part,
+                          uint64_t seq); // finished up to and including seq; rises
+uint64_t bus_participant_watermark(const bus_participant *part);
+const char *bus_participant_run(const bus_participant *part); // "" before the first
+void bus_participant_close(bus_participant *part);
+
+#endif

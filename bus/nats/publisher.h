@@ -1,0 +1,58 @@
+// publisher: acknowledged publishing to recorded lanes, with a bounded window and re-send.
+// It has a connection of its own that never buffers while down: after any loss it opens a new one and
+// sends again, in order and with the same de-duplication ids, everything not yet acknowledged. So what
+// is stored is always a prefix of what was sent, each message once.
+// Thread: one owner; `wake` comes from the library's. Source: schemas/specs/recording.md, "Writing".
+#ifndef BUS_NATS_PUBLISHER_H
+#define BUS_NATS_PUBLISHER_H
+
+#include "bus/nats/conn.h"
+
+typedef struct bus_publisher bus_publisher;
+
+// An acknowledged (or refused) message. tag is the sender's own number.
+typedef struct {
+    uint64_t tag;
+    uint64_t stream_seq; // 0 when refused
+    bool duplicate;      // the stream held it already
+    bus_err
+        err; // BUS_OK, or why the broker refuses it for good (no stream, too large, store full …)
+    const char *text; // its words; "" when OK
+} bus_ack;
+typedef void (*bus_ack_fn)(
+    void *ctx, const bus_ack *ack); // on the owner's thread, from poll/wait, in order of sending
+
+typedef struct {
+    bus_conn_opts conn;
+    uint32_t window_msgs_max;  // not yet acknowledged; 0: 4,096
+    uint32_t window_bytes_max; // 0: 8 MiB
+    bus_span ack_timeout;      // then the connection is replaced and the window sent again; 0: 5 s
+    bus_wake wake;             // acks arrived, or there is room again, or the connection changed
+    bus_ack_fn on_ack;         // may be NULL
+    void *on_ack_ctx;
+} bus_publisher_opts;
+
+typedef enum {
+    BUS_PUBLISH_SENT, // in the window; counts as recorded when its ack came
+    BUS_PUBLISH_FULL, // window full (the broker is slow or away): try again after wake
+    BUS_PUBLISH_ERROR // never will be: bus_err_text tells (subject, size)
+} bus_publish_result;
+
+bus_err bus_publisher_open(bus_publisher **out, const bus_publisher_opts *opts);
+// msg_id NULL: no de-duplication id. Copies everything.
+bus_publish_result bus_publisher_send(bus_publisher *pub, const char *subject, const char *msg_id,
+                                      const bus_header_pair *headers, size_t count,
+                                      bus_view payload, uint64_t tag);
+// bus_publisher_event checks and encodes the event into the window itself, with Content-Type and the
+// de-duplication id of bus_identity_dedup.
+bus_publish_result bus_publisher_event(bus_publisher *pub, const char *subject,
+                                       const bus_event *event, uint64_t tag);
+void bus_publisher_poll(
+    bus_publisher *pub); // takes acks, re-sends, reconnects; call on wake and at least every 100 ms
+bus_err bus_publisher_wait(bus_publisher *pub,
+                           bus_span timeout); // polls until the window is empty; BUS_ETIMEOUT
+uint32_t bus_publisher_pending(const bus_publisher *pub); // messages in the window
+bool bus_publisher_up(const bus_publisher *pub);
+void bus_publisher_close(bus_publisher *pub); // what is un-acknowledged is given up: wait first
+
+#endif

@@ -1,0 +1,48 @@
+// stream: JetStream streams as rows of a table, made and kept as the table says.
+// Raw JSON to the stream API: the library's update call would drop settings it does not know.
+// Thread: any. Source: schemas/specs/recording.md, "Streams".
+#ifndef BUS_NATS_STREAM_H
+#define BUS_NATS_STREAM_H
+
+#include "bus/nats/conn.h"
+#include "bus/nats/reader.h"
+
+typedef struct {
+    const char *name;
+    const char *const *subjects; // ends with NULL
+    const char *description;
+    int64_t bytes_max;         // 0: no limit; oldest out first
+    bus_span age_max;          // 0: no limit
+    int64_t message_bytes_max; // 0: the server's
+    bus_span duplicates;       // de-duplication window; 0: 2 min
+    int replicas;              // 0: 1
+    bool allow_direct;
+    bool
+        allow_batched; // fast ingest, where the broker has it (>= 2.14); silently left out elsewhere
+} bus_stream_def;
+
+// bus_stream_ensure creates the stream or brings an existing one to the table, touching only our fields.
+// changed (may be NULL): created or updated. BUS_ECONFLICT: its subjects overlap another stream's (named).
+bus_err bus_stream_ensure(bus_conn *conn, const bus_stream_def *def, bool *changed);
+bus_err bus_stream_delete(bus_conn *conn, const char *name); // BUS_ENOTFOUND
+// bus_stream_purge_subject removes the messages of one subject pattern ("": all).
+bus_err bus_stream_purge(bus_conn *conn, const char *name, const char *subject);
+
+typedef struct {
+    char name[64];
+    char subjects[512]; // comma-separated
+    uint64_t first_seq, last_seq, messages, bytes;
+    bus_wall created, last_time;
+    uint32_t consumers;
+} bus_stream_info;
+bus_err bus_stream_info_get(bus_conn *conn, const char *name, bus_stream_info *out);
+typedef void (*bus_stream_fn)(void *ctx, const bus_stream_info *info);
+bus_err bus_stream_list(bus_conn *conn, bus_stream_fn fn, void *ctx);
+
+// bus_stream_last fetches the newest message of a subject pattern (direct get where allowed).
+bus_err bus_stream_last(bus_conn *conn, const char *stream, const char *subject, bus_record *out,
+                        bus_msg **owner);
+bus_err bus_stream_get(bus_conn *conn, const char *stream, uint64_t seq, bus_record *out,
+                       bus_msg **owner);
+
+#endif
