@@ -10,8 +10,7 @@
 
 typedef struct bus_daemon bus_daemon;
 
-// Settings every daemon has; put as the FIRST member of its own settings struct, and
-// BUS_DAEMON_ROWS(type, member) as the first rows of its table.
+// Settings every daemon has: the FIRST member of its own settings struct. The frame adds their rows.
 typedef struct {
     const char *log_level;  // debug | info | warn | error
     const char *log_format; // text | json
@@ -25,86 +24,6 @@ typedef struct {
     const char *nats_ca;       // CA file: TLS with verification, or ""
 } bus_daemon_settings;
 
-#define BUS_DAEMON_ROWS(T, M, HTTP)                                                                \
-    {"log_level",                                                                                  \
-     BUS_CONFIG_TEXT,                                                                              \
-     offsetof(T, M.log_level),                                                                     \
-     "info",                                                                                       \
-     0,                                                                                            \
-     0,                                                                                            \
-     "debug, info, warn or error",                                                                 \
-     false,                                                                                        \
-     0},                                                                                           \
-        {"log_format",                                                                             \
-         BUS_CONFIG_TEXT,                                                                          \
-         offsetof(T, M.log_format),                                                                \
-         "text",                                                                                   \
-         0,                                                                                        \
-         0,                                                                                        \
-         "text or json",                                                                           \
-         false,                                                                                    \
-         0},                                                                                       \
-        {"http",                                                                                   \
-         BUS_CONFIG_TEXT,                                                                          \
-         offsetof(T, M.http),                                                                      \
-         HTTP,                                                                                     \
-         0,                                                                                        \
-         0,                                                                                        \
-         "address:port of /health, /health/live, /metrics; port 0 takes a free one, empty for "    \
-         "none",                                                                                   \
-         false,                                                                                    \
-         0},                                                                                       \
-        {"clock",                                                                                  \
-         BUS_CONFIG_TEXT,                                                                          \
-         offsetof(T, M.clock),                                                                     \
-         "machine",                                                                                \
-         0,                                                                                        \
-         0,                                                                                        \
-         "machine, or bus:<subject> for a virtual clock",                                          \
-         false,                                                                                    \
-         0},                                                                                       \
-        {"nats_url",                                                                               \
-         BUS_CONFIG_TEXT,                                                                          \
-         offsetof(T, M.nats_url),                                                                  \
-         "nats://127.0.0.1:4222",                                                                  \
-         0,                                                                                        \
-         0,                                                                                        \
-         "broker, comma-separated for several",                                                    \
-         false,                                                                                    \
-         's'},                                                                                     \
-        {"nats_creds",                                                                             \
-         BUS_CONFIG_TEXT,                                                                          \
-         offsetof(T, M.nats_creds),                                                                \
-         "",                                                                                       \
-         0,                                                                                        \
-         0,                                                                                        \
-         "credentials file",                                                                       \
-         false,                                                                                    \
-         0},                                                                                       \
-        {"nats_user", BUS_CONFIG_TEXT, offsetof(T, M.nats_user), "", 0, 0, "user name", false, 0}, \
-        {"nats_password",                                                                          \
-         BUS_CONFIG_TEXT,                                                                          \
-         offsetof(T, M.nats_password),                                                             \
-         "",                                                                                       \
-         0,                                                                                        \
-         0,                                                                                        \
-         "password (environment or file only)",                                                    \
-         true,                                                                                     \
-         0},                                                                                       \
-        {"nats_token",                                                                             \
-         BUS_CONFIG_TEXT,                                                                          \
-         offsetof(T, M.nats_token),                                                                \
-         "",                                                                                       \
-         0,                                                                                        \
-         0,                                                                                        \
-         "token (environment or file only)",                                                       \
-         true,                                                                                     \
-         0},                                                                                       \
-    {                                                                                              \
-        "nats_ca", BUS_CONFIG_TEXT, offsetof(T, M.nats_ca), "", 0, 0,                              \
-            "CA file; turns TLS and verification on", false, 0                                     \
-    }
-
 typedef struct {
     const char *name;                                    // probe name, e.g. "broker", "streams"
     bool (*ready)(void *ctx, char *why, size_t why_cap); // fills why when not ready
@@ -112,8 +31,9 @@ typedef struct {
 } bus_probe;
 
 typedef struct {
-    bus_config_spec config;
-    size_t settings_size; // whole struct; bus_daemon_settings is its first member
+    bus_config_spec config;  // the daemon's own rows
+    const char *http_preset; // default of --http, e.g. "127.0.0.1:7411"
+    size_t settings_size;    // whole struct; bus_daemon_settings is its first member
     // start: build everything; the loop is not running yet. An error ends the program (exit 1).
     // A missing peer is not an error: start, be not ready, retry.
     bus_err (*start)(bus_daemon *daemon, void *settings, void **state);
