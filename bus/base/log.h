@@ -3,6 +3,8 @@
 #ifndef BUS_BASE_LOG_H
 #define BUS_BASE_LOG_H
 
+#include <stdint.h>
+
 #include "bus/base/err.h"
 
 typedef enum { BUS_LOG_DEBUG, BUS_LOG_INFO, BUS_LOG_WARN, BUS_LOG_ERROR } bus_log_level;
@@ -12,6 +14,9 @@ typedef enum { BUS_LOG_TEXT, BUS_LOG_JSON } bus_log_format;
 void bus_log_init(const char *program, bus_log_level level, bus_log_format format);
 bus_err bus_log_level_parse(const char *text, bus_log_level *out);
 void bus_log(bus_log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+// bus_log_count: records of this level written so far (for /metrics).
+int64_t bus_log_count(bus_log_level level);
 
 #define bus_debug(...) bus_log(BUS_LOG_DEBUG, __VA_ARGS__)
 #define bus_info(...)  bus_log(BUS_LOG_INFO, __VA_ARGS__)

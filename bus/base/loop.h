@@ -48,6 +48,7 @@ static inline bus_wake bus_waker_as_wake(bus_waker *waker)
 typedef void (*bus_fd_fn)(void *ctx, bool readable, bool writable);
 bus_err bus_fd_open(bus_fd **out, bus_loop *loop, int fd, bool read, bool write, bus_fd_fn fn,
                     void *ctx);
-void bus_fd_close(bus_fd *watch); // does not close the descriptor
+void bus_fd_want(bus_fd *watch, bool read, bool write); // what to wait for from now on
+void bus_fd_close(bus_fd *watch);                       // does not close the descriptor
 
 #endif

@@ -37,7 +37,8 @@ bus_mono bus_now_mono(void); // under a virtual clock: the same instant as the w
 void bus_clock_virtual(bus_wall start);
 bool bus_clock_is_virtual(void);
 void bus_clock_set(bus_wall now);
-void bus_clock_on_change(void (*fn)(void *ctx), void *ctx); // at most 16 listeners
+void bus_clock_on_change(void (*fn)(void *ctx), void *ctx);  // at most 16 listeners; must not block
+void bus_clock_off_change(void (*fn)(void *ctx), void *ctx); // does not return while fn runs
 
 static inline bus_mono bus_mono_add(bus_mono t, bus_span d)
 {
