@@ -1,1 +1,359 @@
 #include "bus/nats/conn.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "bus/nats/conn_impl.h"
+
+enum { BACKOFF_FIRST_MS = 20, BACKOFF_MS_MAX = 2000, FLUSH_MS = 2000 };
+
+bus_conn_opts bus_conn_opts_of(const bus_daemon_settings *settings, const char *name, bus_side side,
+                               bus_profile profile)
+{
+    return (bus_conn_opts){.url = settings->nats_url,
+                           .creds = settings->nats_creds,
+                           .user = settings->nats_user,
+                           .password = settings->nats_password,
+                           .token = settings->nats_token,
+                           .ca = settings->nats_ca,
+                           .name = name,
+                           .side = side,
+                           .profile = profile};
+}
+
+// --- the supervisor: one thread a connection ----------------------------------------------------------
+
+static void on_lost(void *ctx)
+{
+    bus_conn *conn = ctx;
+    bus_gate_lock(&conn->gate);
+    bus_gate_signal(&conn->gate);
+    bus_gate_unlock(&conn->gate);
+}
+
+static void tell(bus_conn *conn)
+{
+    if (conn->opts.opts.wake.fn)
+        conn->opts.opts.wake.fn(conn->opts.opts.wake.ctx);
+}
+
+// Holds the gate. Subscriptions that already are on the link are left alone.
+static bool attach_all(bus_conn *conn, bus_link *link)
+{
+    for (bus_sub *sub = conn->subs; sub; sub = sub->next)
+        if (!sub->on && bus_sub_attach(sub, link->nc) != NATS_OK)
+            return false;
+    return true;
+}
+
+static void detach_all(bus_conn *conn)
+{
+    for (bus_sub *sub = conn->subs; sub; sub = sub->next)
+        bus_sub_detach(sub);
+}
+
+// All subscriptions stand at the broker before anybody can use the link. The gate is free while we wait
+// for the broker; what was opened meanwhile is attached by the second pass.
+static bool settle(bus_conn *conn, bus_link *link)
+{
+    bool ok = attach_all(conn, link);
+    bus_gate_unlock(&conn->gate);
+    ok = ok && natsConnection_FlushTimeout(link->nc, FLUSH_MS) == NATS_OK;
+    bus_gate_lock(&conn->gate);
+    return ok && attach_all(conn, link);
+}
+
+// One try. Returns the link when it is up; else the state and its reason are set.
+static bus_link *try_connect(bus_conn *conn, bus_conn_state *state)
+{
+    bus_link *link = NULL;
+    char why[BUS_LINK_WHY] = "";
+    bus_link_result result = bus_link_open(&link, &conn->opts, (bus_wake){on_lost, conn}, why);
+    bus_gate_lock(&conn->gate);
+    if (result == BUS_LINK_UP && !settle(conn, link)) {
+        detach_all(conn);
+        snprintf(why, sizeof why, "the broker went away while subscribing");
+        result = BUS_LINK_DOWN;
+    }
+    if (result == BUS_LINK_UP) {
+        conn->link = link;
+        conn->broker = link->broker;
+        conn->max_payload = link->max_payload;
+        conn->epoch++;
+        conn->state = BUS_CONN_UP;
+    } else {
+        conn->state = result == BUS_LINK_REFUSED ? BUS_CONN_REFUSED : BUS_CONN_CONNECTING;
+    }
+    *state = conn->state;
+    memcpy(conn->why, why, sizeof why);
+    bus_gate_signal(&conn->gate);
+    bus_gate_unlock(&conn->gate);
+    if (result == BUS_LINK_UP)
+        return link;
+    bus_link_close(link);
+    return NULL;
+}
+
+static bool closing(bus_conn *conn)
+{
+    bus_gate_lock(&conn->gate);
+    bool yes = conn->closing;
+    bus_gate_unlock(&conn->gate);
+    return yes;
+}
+
+static void wait_until_lost(bus_conn *conn, bus_link *link)
+{
+    bus_gate_lock(&conn->gate);
+    while (!conn->closing && !link->lost)
+        bus_gate_wait(&conn->gate, bus_mono_add(bus_machine_mono(), BUS_SPAN_S(1)));
+    conn->link = NULL;
+    if (!conn->closing) {
+        conn->state = BUS_CONN_CONNECTING;
+        snprintf(conn->why, sizeof conn->why, "the connection to %s was lost", conn->opts.opts.url);
+    }
+    detach_all(conn);
+    bus_gate_unlock(&conn->gate);
+}
+
+static void back_off(bus_conn *conn, int *backoff_ms)
+{
+    int ms = *backoff_ms / 2 + (int)(bus_machine_random() % (uint64_t)(*backoff_ms / 2 + 1));
+    *backoff_ms = *backoff_ms * 2 > BACKOFF_MS_MAX ? BACKOFF_MS_MAX : *backoff_ms * 2;
+    bus_mono until = bus_mono_add(bus_machine_mono(), BUS_SPAN_MS(ms));
+    bus_gate_lock(&conn->gate);
+    while (!conn->closing && bus_gate_wait(&conn->gate, until))
+        ;
+    bus_gate_unlock(&conn->gate);
+}
+
+static void *supervise(void *ctx)
+{
+    bus_conn *conn = ctx;
+    int backoff_ms = BACKOFF_FIRST_MS;
+    bus_conn_state told = BUS_CONN_CONNECTING, state = told;
+    while (!closing(conn)) {
+        bus_link *link = try_connect(conn, &state);
+        if (state != told)
+            tell(conn);
+        told = state;
+        if (link) {
+            backoff_ms = BACKOFF_FIRST_MS;
+            wait_until_lost(conn, link);
+            bus_link_close(link);
+            told = BUS_CONN_CONNECTING;
+            tell(conn);
+        }
+        back_off(conn, &backoff_ms);
+    }
+    nats_ReleaseThreadMemory();
+    return NULL;
+}
+
+// --- life ---------------------------------------------------------------------------------------------
+
+bus_err bus_conn_open(bus_conn **out, const bus_conn_opts *opts)
+{
+    bus_conn *conn = calloc(1, sizeof *conn);
+    if (!conn)
+        return bus_fail(BUS_ENOMEM, "connection");
+    bus_err err = bus_link_opts_init(&conn->opts, opts);
+    if (err) {
+        free(conn);
+        return bus_note(err, "connecting to the broker");
+    }
+    bus_gate_init(&conn->gate);
+    snprintf(conn->why, sizeof conn->why, "connecting to %s", conn->opts.opts.url);
+    if (pthread_create(&conn->supervisor, NULL, supervise, conn)) {
+        bus_gate_release(&conn->gate);
+        bus_link_opts_release(&conn->opts);
+        free(conn);
+        return bus_fail(BUS_ENOMEM, "thread of the connection");
+    }
+    *out = conn;
+    return BUS_OK;
+}
+
+void bus_conn_close(bus_conn *conn)
+{
+    if (!conn)
+        return;
+    bus_conn_flush(conn, BUS_SPAN_S(1)); // closing alone may leave bytes behind in the library
+    bus_gate_lock(&conn->gate);
+    conn->closing = true;
+    bus_gate_signal(&conn->gate);
+    bus_gate_unlock(&conn->gate);
+    pthread_join(conn->supervisor, NULL);
+    bus_gate_release(&conn->gate);
+    bus_link_opts_release(&conn->opts);
+    free(conn);
+}
+
+bus_link *bus_conn_link(bus_conn *conn)
+{
+    bus_gate_lock(&conn->gate);
+    bus_link *link = conn->link;
+    if (link)
+        bus_link_ref(link);
+    bus_gate_unlock(&conn->gate);
+    return link;
+}
+
+// --- state --------------------------------------------------------------------------------------------
+
+static bus_conn *writable(const bus_conn *conn)
+{
+    return (bus_conn *)(uintptr_t)conn;
+}
+
+bus_conn_state bus_conn_state_of(const bus_conn *conn)
+{
+    bus_conn *c = writable(conn);
+    bus_gate_lock(&c->gate);
+    bus_conn_state state = c->state;
+    bus_gate_unlock(&c->gate);
+    return state;
+}
+
+uint32_t bus_conn_epoch(const bus_conn *conn)
+{
+    bus_conn *c = writable(conn);
+    bus_gate_lock(&c->gate);
+    uint32_t epoch = c->epoch;
+    bus_gate_unlock(&c->gate);
+    return epoch;
+}
+
+bus_err bus_conn_wait(bus_conn *conn, bus_span timeout)
+{
+    bus_mono until = bus_mono_add(bus_machine_mono(), timeout);
+    bus_gate_lock(&conn->gate);
+    while (conn->state == BUS_CONN_CONNECTING && bus_gate_wait(&conn->gate, until))
+        ;
+    bus_conn_state state = conn->state;
+    char why[BUS_LINK_WHY];
+    memcpy(why, conn->why, sizeof why);
+    bus_gate_unlock(&conn->gate);
+    if (state == BUS_CONN_UP)
+        return BUS_OK;
+    return bus_fail(state == BUS_CONN_REFUSED ? BUS_ESTATE : BUS_EUNAVAILABLE, "%s", why);
+}
+
+const char *bus_conn_why(const bus_conn *conn, char *buf, size_t cap)
+{
+    bus_conn *c = writable(conn);
+    bus_gate_lock(&c->gate);
+    snprintf(buf, cap, "%s", c->why);
+    bus_gate_unlock(&c->gate);
+    return buf;
+}
+
+uint32_t bus_conn_broker(const bus_conn *conn)
+{
+    bus_conn *c = writable(conn);
+    bus_gate_lock(&c->gate);
+    uint32_t broker = c->broker;
+    bus_gate_unlock(&c->gate);
+    return broker;
+}
+
+int64_t bus_conn_max_payload(const bus_conn *conn)
+{
+    bus_conn *c = writable(conn);
+    bus_gate_lock(&c->gate);
+    int64_t max = c->max_payload;
+    bus_gate_unlock(&c->gate);
+    return max;
+}
+
+static bus_err down(bus_conn *conn, const char *what)
+{
+    char why[BUS_LINK_WHY];
+    return bus_fail(BUS_EUNAVAILABLE, "%s: %s", what, bus_conn_why(conn, why, sizeof why));
+}
+
+bus_err bus_conn_flush(bus_conn *conn, bus_span timeout)
+{
+    bus_link *link = bus_conn_link(conn);
+    if (!link)
+        return down(conn, "flushing");
+    natsStatus s = natsConnection_FlushTimeout(link->nc, timeout.ns / 1000000 + 1);
+    bus_link_unref(link);
+    return s == NATS_OK ? BUS_OK : bus_nats_fail(s, "flushing");
+}
+
+// --- messages -----------------------------------------------------------------------------------------
+
+static natsStatus make(natsMsg **out, const char *subject, const char *reply,
+                       const bus_header_pair *headers, size_t count, bus_view payload)
+{
+    natsStatus s = natsMsg_Create(out, subject, reply, payload.ptr, (int)payload.len);
+    for (size_t i = 0; s == NATS_OK && i < count; i++)
+        s = natsMsgHeader_Add(*out, headers[i].name, headers[i].value);
+    return s;
+}
+
+static bus_err check_size(const bus_link *link, const char *subject, bus_view payload)
+{
+    if ((int64_t)payload.len <= link->max_payload)
+        return BUS_OK;
+    return bus_fail(BUS_ELIMIT, "message on '%s': %zu bytes; the broker takes at most %lld",
+                    subject, payload.len, (long long)link->max_payload);
+}
+
+bus_err bus_publish(bus_conn *conn, const char *subject, const char *reply,
+                    const bus_header_pair *headers, size_t count, bus_view payload)
+{
+    bus_link *link = bus_conn_link(conn);
+    if (!link)
+        return down(conn, subject);
+    natsMsg *msg = NULL;
+    natsStatus s = NATS_OK;
+    bus_err err = check_size(link, subject, payload);
+    if (err)
+        goto done;
+    if (count == 0 && reply) {
+        s = natsConnection_PublishRequest(link->nc, subject, reply, payload.ptr, (int)payload.len);
+    } else if (count == 0) {
+        s = natsConnection_Publish(link->nc, subject, payload.ptr, (int)payload.len);
+    } else {
+        s = make(&msg, subject, reply, headers, count, payload);
+        if (s == NATS_OK)
+            s = natsConnection_PublishMsg(link->nc, msg);
+    }
+    if (s != NATS_OK)
+        err = bus_nats_fail(s, subject);
+done:
+    natsMsg_Destroy(msg);
+    bus_link_unref(link);
+    return err ? bus_note(err, "publishing") : BUS_OK;
+}
+
+bus_err bus_request(bus_conn *conn, const char *subject, const bus_header_pair *headers,
+                    size_t count, bus_view payload, bus_span timeout, bus_msg **reply)
+{
+    bus_link *link = bus_conn_link(conn);
+    if (!link)
+        return down(conn, subject);
+    natsMsg *msg = NULL, *answer = NULL;
+    natsStatus s = NATS_OK;
+    bus_err err = check_size(link, subject, payload);
+    if (err)
+        goto done;
+    s = make(&msg, subject, NULL, headers, count, payload);
+    if (s == NATS_OK)
+        s = natsConnection_RequestMsg(&answer, link->nc, msg, timeout.ns / 1000000 + 1);
+    if (s == NATS_NO_RESPONDERS)
+        err = bus_fail(BUS_EUNAVAILABLE, "nobody answers on '%s'", subject);
+    else if (s == NATS_TIMEOUT)
+        err = bus_fail(BUS_ETIMEOUT, "no answer on '%s' within %lld ms", subject,
+                       (long long)(timeout.ns / 1000000));
+    else if (s != NATS_OK)
+        err = bus_nats_fail(s, subject);
+    else
+        *reply = (bus_msg *)answer;
+done:
+    natsMsg_Destroy(msg);
+    bus_link_unref(link);
+    return err ? bus_note(err, "request") : BUS_OK;
+}

@@ -83,6 +83,7 @@ typedef struct {
     const char *subject;
     const char *queue_group; // NULL: every subscriber gets every message
     uint32_t pending_max;    // messages held for the owner; 0: 65,536. Beyond: dropped and counted
+    uint64_t bytes_max;      // the same in bytes of payload; 0: 64 MiB
     bus_wake wake;
 } bus_sub_opts;
 bus_err bus_sub_open(bus_sub **out, bus_conn *conn,

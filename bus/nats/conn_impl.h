@@ -1,0 +1,50 @@
+// conn_impl: what conn, sub and their neighbours share. Internal to bus/nats.
+#ifndef BUS_NATS_CONN_IMPL_H
+#define BUS_NATS_CONN_IMPL_H
+
+#include "bus/nats/link.h"
+#include "bus/nats/wait.h"
+
+struct bus_conn {
+    bus_link_opts opts;
+    pthread_t supervisor;
+    bus_gate gate; // guards what follows
+    bool closing;
+    bus_conn_state state;
+    uint32_t epoch, broker;
+    int64_t max_payload;
+    char why[BUS_LINK_WHY];
+    bus_link *link; // NULL unless UP
+    bus_sub *subs;  // linked by next
+};
+
+// bus_conn_link takes a reference on the live link, NULL when there is none.
+bus_link *bus_conn_link(bus_conn *conn);
+
+struct bus_sub {
+    _Atomic int refs; // the owner's, and one for each subscription the library still has
+    bus_conn *conn;
+    bus_sub *next;
+    char *subject, *queue_group;
+    natsSubscription *on; // of the live link, guarded by conn->gate
+    uint32_t pending_max;
+    uint64_t bytes_max;
+    bus_wake wake;
+
+    bus_gate gate; // guards what the library's thread fills
+    natsMsg **in;  // [in_cap], in order of arrival
+    uint32_t in_len, in_cap;
+    uint64_t bytes; // of `in` and of what is left in `out`
+    uint64_t lost;
+    bool closed;
+    uint32_t out_left; // mirror of out_len - out_at for the bound, guarded by gate
+
+    natsMsg **out; // the owner's half: taken in one exchange
+    uint32_t out_at, out_len, out_cap;
+};
+
+// The supervisor puts every subscription on a fresh link, before the connection counts as up.
+natsStatus bus_sub_attach(bus_sub *sub, natsConnection *nc);
+void bus_sub_detach(bus_sub *sub);
+
+#endif

@@ -1,0 +1,19 @@
+// info: the greeting a NATS server sends to whoever connects ("INFO {json}\r\n"), for its version.
+// The client library reads it too but does not show it. Internal to bus/nats. Thread: any; blocks up to
+// the timeout. Source: schemas/specs/recording.md, "Connections".
+#ifndef BUS_NATS_INFO_H
+#define BUS_NATS_INFO_H
+
+#include "bus/base/err.h"
+#include "bus/base/time.h"
+
+typedef struct {
+    char version[32]; // as the server writes it, "2.15.1"
+    uint32_t broker;  // major*1000000 + minor*1000 + patch
+} bus_broker_info;
+
+// url: nats://host:port, tls://…, or host:port. BUS_EUNAVAILABLE, BUS_ETIMEOUT, BUS_EINVAL (not a NATS server).
+bus_err bus_broker_peek(bus_broker_info *out, const char *url, bus_span timeout);
+uint32_t bus_broker_version(const char *text); // "2.11.0-RC.1" -> 2011000; 0 when it is none
+
+#endif

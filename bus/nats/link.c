@@ -1,0 +1,289 @@
+#include "bus/nats/link.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "bus/base/log.h"
+#include "bus/nats/info.h"
+#include "bus/nats/wait.h"
+
+enum {
+    SERVERS_MAX = 16,
+    CONNECT_TIMEOUT_MS = 2000,
+    // A stopped broker fills the socket; the library then holds its lock inside write(2). The deadline
+    // bounds how long a publishing thread can be stuck there.
+    WRITE_DEADLINE_MS = 2000,
+    PING_INTERVAL_MS = 5000,
+    PINGS_OUT_MAX = 2,
+    DELIVERY_THREADS = 2,
+};
+
+bus_err bus_nats_code(natsStatus status)
+{
+    switch (status) {
+    case NATS_OK:
+        return BUS_OK;
+    case NATS_TIMEOUT:
+        return BUS_ETIMEOUT;
+    case NATS_NO_MEMORY:
+        return BUS_ENOMEM;
+    case NATS_NOT_PERMITTED:
+        return BUS_EPERM;
+    case NATS_CONNECTION_AUTH_FAILED:
+        return BUS_EAUTH;
+    case NATS_MAX_PAYLOAD:
+        return BUS_ELIMIT;
+    case NATS_INVALID_ARG:
+    case NATS_INVALID_SUBJECT:
+    case NATS_ADDRESS_MISSING:
+        return BUS_EINVAL;
+    default:
+        return BUS_EUNAVAILABLE;
+    }
+}
+
+bus_err bus_nats_fail(natsStatus status, const char *what)
+{
+    return bus_fail(bus_nats_code(status), "%s: %s", what, natsStatus_GetText(status));
+}
+
+// --- settings ---------------------------------------------------------------------------------------
+
+static bus_err check_urls(const char *urls)
+{
+    bus_err err = BUS_OK;
+    char *copy = strdup(urls), *save = NULL;
+    if (!copy)
+        return bus_fail(BUS_ENOMEM, "broker URL");
+    int count = 0;
+    for (char *url = strtok_r(copy, ", ", &save); url && !err; url = strtok_r(NULL, ", ", &save)) {
+        natsOptions *probe = NULL;
+        natsStatus status = natsOptions_Create(&probe);
+        if (status == NATS_OK)
+            status = natsOptions_SetURL(probe, url);
+        const char *scheme = strstr(url, "://");
+        if (status != NATS_OK ||
+            (scheme && strncmp(url, "nats://", 7) != 0 && strncmp(url, "tls://", 6) != 0))
+            err = bus_fail(BUS_EINVAL,
+                           "broker URL '%s': nats://host:port or tls://host:port is expected", url);
+        natsOptions_Destroy(probe);
+        if (++count > SERVERS_MAX)
+            err = bus_fail(BUS_EINVAL, "broker URL: at most %d servers", SERVERS_MAX);
+    }
+    free(copy);
+    if (!err && count == 0)
+        err = bus_fail(BUS_EINVAL, "broker URL is empty");
+    return err;
+}
+
+static bus_err check_file(const char *path, const char *what)
+{
+    if (!path || !*path || access(path, R_OK) == 0)
+        return BUS_OK;
+    return bus_fail(BUS_EINVAL, "%s '%s' cannot be read", what, path);
+}
+
+bus_err bus_link_opts_init(bus_link_opts *out, const bus_conn_opts *opts)
+{
+    bus_link_opts made = {.opts = *opts};
+    const char **field[] = {&made.opts.url,      &made.opts.creds, &made.opts.user,
+                            &made.opts.password, &made.opts.token, &made.opts.ca,
+                            &made.opts.name};
+    enum { FIELDS = sizeof field / sizeof *field };
+    size_t len = 0;
+    for (int i = 0; i < FIELDS; i++)
+        len += (*field[i] ? strlen(*field[i]) : 0) + 1;
+    made.text = malloc(len);
+    if (!made.text)
+        return bus_fail(BUS_ENOMEM, "connection settings");
+    char *at = made.text;
+    for (int i = 0; i < FIELDS; i++) {
+        size_t n = *field[i] ? strlen(*field[i]) : 0;
+        if (n)
+            memcpy(at, *field[i], n);
+        at[n] = '\0';
+        *field[i] = at;
+        at += n + 1;
+    }
+    bus_err err = check_urls(made.opts.url);
+    if (!err)
+        err = check_file(made.opts.creds, "credentials file");
+    if (!err)
+        err = check_file(made.opts.ca, "CA file");
+    if (err) {
+        free(made.text);
+        return err;
+    }
+    *out = made;
+    return BUS_OK;
+}
+
+void bus_link_opts_release(bus_link_opts *opts)
+{
+    free(opts->text);
+    *opts = (bus_link_opts){0};
+}
+
+// --- life -------------------------------------------------------------------------------------------
+
+static pthread_once_t library_once = PTHREAD_ONCE_INIT;
+
+// One small pool of delivery threads for every subscription of the process, instead of a thread each:
+// our callbacks only enqueue.
+static void open_library(void)
+{
+    if (nats_Open(-1) == NATS_OK)
+        nats_SetMessageDeliveryPoolSize(DELIVERY_THREADS);
+}
+
+void bus_link_ref(bus_link *link)
+{
+    atomic_fetch_add(&link->refs, 1);
+}
+
+void bus_link_unref(bus_link *link)
+{
+    if (!link || atomic_fetch_sub(&link->refs, 1) != 1)
+        return;
+    natsConnection_Destroy(link->nc);
+    free(link);
+}
+
+static void on_closed(natsConnection *nc, void *ctx)
+{
+    (void)nc;
+    bus_link *link = ctx;
+    bus_wake wake = link->wake;
+    atomic_store(&link->lost, true);
+    if (wake.fn)
+        wake.fn(wake.ctx);
+    bus_link_unref(link);
+}
+
+static void on_error(natsConnection *nc, natsSubscription *sub, natsStatus status, void *ctx)
+{
+    (void)sub;
+    (void)ctx;
+    const char *words = NULL;
+    if (nc)
+        natsConnection_GetLastError(nc, &words);
+    bus_warn("broker: %s%s%s", natsStatus_GetText(status), words && *words ? ": " : "",
+             words && *words ? words : "");
+}
+
+static natsStatus set_options(natsOptions *no, const bus_link_opts *opts, bus_link *link)
+{
+    const bus_conn_opts *o = &opts->opts;
+    char *urls = strdup(o->url), *save = NULL;
+    if (!urls)
+        return NATS_NO_MEMORY;
+    const char *servers[SERVERS_MAX];
+    int count = 0;
+    for (char *url = strtok_r(urls, ", ", &save); url && count < SERVERS_MAX;
+         url = strtok_r(NULL, ", ", &save))
+        servers[count++] = url;
+    natsStatus s = natsOptions_SetServers(no, servers, count);
+    free(urls);
+    if (s == NATS_OK)
+        s = natsOptions_SetAllowReconnect(no, false);
+    if (s == NATS_OK)
+        s = natsOptions_SetTimeout(no, CONNECT_TIMEOUT_MS);
+    if (s == NATS_OK)
+        s = natsOptions_SetWriteDeadline(no, WRITE_DEADLINE_MS);
+    if (s == NATS_OK)
+        s = natsOptions_SetPingInterval(no, PING_INTERVAL_MS);
+    if (s == NATS_OK)
+        s = natsOptions_SetMaxPingsOut(no, PINGS_OUT_MAX);
+    if (s == NATS_OK)
+        s = natsOptions_UseGlobalMessageDelivery(no, true);
+    if (s == NATS_OK)
+        s = natsOptions_SetFailRequestsOnDisconnect(no, true);
+    if (s == NATS_OK)
+        s = natsOptions_SetSendAsap(no, o->profile == BUS_PROFILE_LATENCY);
+    if (s == NATS_OK)
+        s = natsOptions_SetClosedCB(no, on_closed, link);
+    if (s == NATS_OK)
+        s = natsOptions_SetErrorHandler(no, on_error, NULL);
+    if (s == NATS_OK && *o->name)
+        s = natsOptions_SetName(no, o->name);
+    if (s == NATS_OK && *o->user)
+        s = natsOptions_SetUserInfo(no, o->user, o->password);
+    if (s == NATS_OK && *o->token)
+        s = natsOptions_SetToken(no, o->token);
+    if (s == NATS_OK && *o->creds)
+        s = natsOptions_SetUserCredentialsFromFiles(no, o->creds, NULL);
+    if (s == NATS_OK && *o->ca)
+        s = natsOptions_LoadCATrustedCertificates(no, o->ca);
+    if (s == NATS_OK && *o->ca)
+        s = natsOptions_SetSecure(no, true);
+    return s;
+}
+
+// Who answered, and is it new enough?
+static bus_link_result check_broker(bus_link *link, char why[BUS_LINK_WHY])
+{
+    char url[256] = "";
+    natsConnection_GetConnectedUrl(link->nc, url, sizeof url);
+    bus_broker_info info;
+    if (bus_broker_peek(&info, url, BUS_SPAN_MS(CONNECT_TIMEOUT_MS))) {
+        snprintf(why, BUS_LINK_WHY, "%s", bus_err_text());
+        return BUS_LINK_DOWN;
+    }
+    if (info.broker < BUS_BROKER_MIN) {
+        snprintf(
+            why, BUS_LINK_WHY,
+            "nats-server %s at %s is too old: it lets one account erase another's streams; 2.11 or "
+            "newer is needed",
+            info.version, url);
+        return BUS_LINK_REFUSED;
+    }
+    link->broker = info.broker;
+    link->max_payload = natsConnection_GetMaxPayload(link->nc);
+    return BUS_LINK_UP;
+}
+
+bus_link_result bus_link_open(bus_link **out, const bus_link_opts *opts, bus_wake wake,
+                              char why[BUS_LINK_WHY])
+{
+    pthread_once(&library_once, open_library);
+    bus_link_result result = BUS_LINK_DOWN;
+    natsOptions *no = NULL;
+    bus_link *link = calloc(1, sizeof *link);
+    natsStatus s = link ? natsOptions_Create(&no) : NATS_NO_MEMORY;
+    if (s == NATS_OK)
+        s = set_options(no, opts, link);
+    if (s == NATS_OK) {
+        link->refs = 2; // the caller's, and the library's until on_closed
+        link->wake = wake;
+        s = natsConnection_Connect(&link->nc, no);
+    }
+    natsOptions_Destroy(no);
+    if (s != NATS_OK) { // a connection that never was up has no last callback
+        free(link);
+        snprintf(why, BUS_LINK_WHY, "broker at %s: %s", opts->opts.url, natsStatus_GetText(s));
+        bool said_no = s == NATS_CONNECTION_AUTH_FAILED || s == NATS_NOT_PERMITTED ||
+                       s == NATS_SECURE_CONNECTION_REQUIRED || s == NATS_SECURE_CONNECTION_WANTED ||
+                       s == NATS_SSL_ERROR;
+        return said_no ? BUS_LINK_REFUSED : BUS_LINK_DOWN;
+    }
+    result = check_broker(link, why);
+    if (result == BUS_LINK_UP)
+        *out = link;
+    else
+        bus_link_close(link);
+    return result;
+}
+
+void bus_link_close(bus_link *link)
+{
+    if (!link)
+        return;
+    natsConnection_Close(link->nc);
+    // on_closed runs on a thread of the library that never waits for us: this ends within a moment.
+    while (!atomic_load(&link->lost) || atomic_load(&link->refs) > 1)
+        nats_Sleep(1);
+    bus_link_unref(link);
+}
