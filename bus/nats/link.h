@@ -19,7 +19,7 @@ void bus_link_opts_release(bus_link_opts *opts);
 
 enum {
     BUS_BROKER_MIN = 2011000, // 2.11.0
-    BUS_LINK_WHY = 256,
+    BUS_LINK_WHY = 512,
 };
 
 typedef struct bus_link bus_link;
