@@ -3,7 +3,7 @@
 //   JSON      application/cloudevents+json                                                   (read; written at the edges)
 //   headers   ce-* headers and a payload of any content type                                 (read; written at the edges)
 // A decoded event points into the received bytes (msgpack) or into the scratch (JSON, headers); it
-// lives as long as they do. Thread: any; no globals. Source: schemas/specs/envelope.md.
+// lives as long as they do. Thread: any; the size bound is the only global. Source: schemas/specs/envelope.md.
 #ifndef BUS_EVENT_EVENT_H
 #define BUS_EVENT_EVENT_H
 
@@ -100,7 +100,12 @@ bus_err bus_event_decode_headers(bus_event *out, const bus_header *headers, size
 
 // --- rules ----------------------------------------------------------------------------------------
 // bus_event_check: required attributes, name and value rules of CloudEvents 1.0, RFC 3339 times,
-// 32-bit integers, the size. Every codec calls it.
+// 32-bit integers, the size. Every codec applies the same rules. `data` is trusted to be one packed value:
+// whoever wrote it used bus_pack, and what came from outside was validated when it was read.
 bus_err bus_event_check(const bus_event *event);
+// The bound of one encoded event, for the whole process: BUS_EVENT_SIZE_MAX unless main sets another at its
+// start. Larger is BUS_ELIMIT with both numbers.
+size_t bus_event_size_max(void);
+void bus_event_set_size_max(size_t bytes);
 
 #endif
