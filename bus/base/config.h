@@ -59,7 +59,9 @@ typedef struct bus_config bus_config; // owns every string and list in the setti
 bus_err bus_config_load(bus_config **out, const bus_config_spec *spec, void *settings, int argc,
                         char **argv, bus_config_list *rest, bool *finished);
 void bus_config_free(bus_config *config);
-// bus_config_changes reports settings that differ from their default, one "name=value" a call.
+// bus_config_warning: what the user should know about the file (a secret that others can read), or "".
+const char *bus_config_warning(const bus_config *config);
+// bus_config_each reports settings that differ from their default, one "name=value" a call.
 void bus_config_each(const bus_config *config,
                      void (*fn)(void *ctx, const char *name, const char *value), void *ctx);
 
