@@ -142,7 +142,7 @@ static bus_err apply_file_row(bus_config *config, const bus_config_file *file, s
     } else {
         err = set_changed(config, i, bus_config_file_text(file, i));
     }
-    return bus_note(err, "config %s, line %d", config->path, bus_config_file_line(file, i));
+    return bus_note(err, "config %s: line %d", config->path, bus_config_file_line(file, i));
 }
 
 static bus_err apply_file(bus_config *config)

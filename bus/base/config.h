@@ -30,12 +30,13 @@ typedef struct {
 typedef struct {
     const char *name; // snake_case
     bus_config_kind kind;
-    size_t offset;      // of the field in the settings struct
-    const char *preset; // the default, as one would type it
-    int64_t min, max;   // INT, SPAN (ms), SIZE; both 0: any
-    const char *help;   // one line
-    bool secret;        // not accepted as a flag; shown as ***
-    char letter;        // a short flag, or 0
+    size_t offset;       // of the field in the settings struct
+    const char *preset;  // the default, as one would type it
+    int64_t min, max;    // INT, SPAN (ms), SIZE; both 0: any
+    const char *help;    // one line
+    bool secret;         // not accepted as a flag; shown as ***
+    char letter;         // a short flag, or 0
+    const char *choices; // TEXT: what is allowed, "text|json"; NULL: any
 } bus_config_row;
 
 #define BUS_CONFIG_FIELD(type, field) offsetof(type, field)

@@ -108,6 +108,18 @@ const char *bus_config_value_sign(const bus_config_row *row)
     return signs[row->kind];
 }
 
+static bool is_choice(const char *choices, const char *text)
+{
+    size_t len = strlen(text);
+    for (const char *at = choices; *at; at += *at == '|') {
+        size_t n = strcspn(at, "|");
+        if (n == len && memcmp(at, text, n) == 0)
+            return true;
+        at += n;
+    }
+    return false;
+}
+
 static bus_err wrong(const bus_config_row *row, const char *text)
 {
     static const char *const rules[] = {
@@ -142,6 +154,9 @@ bus_err bus_config_value_set(const bus_config_row *row, const char *text, void *
     bus_err err;
     switch (row->kind) {
     case BUS_CONFIG_TEXT:
+        if (row->choices && !is_choice(row->choices, text))
+            return bus_fail(BUS_EINVAL, "'%s' is '%.80s'; it is one of %s", row->name, text,
+                            row->choices);
         memcpy(field, &text, sizeof text);
         return BUS_OK;
     case BUS_CONFIG_BOOL:

@@ -38,6 +38,11 @@ bus_mono bus_now_mono(void)
     return (bus_mono){machine_ns(CLOCK_MONOTONIC)};
 }
 
+bus_mono bus_machine_mono(void)
+{
+    return (bus_mono){machine_ns(CLOCK_MONOTONIC)};
+}
+
 void bus_clock_virtual(bus_wall start)
 {
     atomic_store(&virtual_ns, start.ns);

@@ -33,7 +33,8 @@ typedef struct {
 // A virtual clock stands still until bus_clock_set moves it; it never goes back. Whoever waits on
 // time registers with bus_clock_on_change (bus/base/loop does) and is called by bus_clock_set.
 bus_wall bus_now_wall(void);
-bus_mono bus_now_mono(void); // under a virtual clock: the same instant as the wall clock's
+bus_mono bus_now_mono(void);     // under a virtual clock: the same instant as the wall clock's
+bus_mono bus_machine_mono(void); // never virtual: limits on real waiting (shutdown, start-up)
 void bus_clock_virtual(bus_wall start);
 bool bus_clock_is_virtual(void);
 void bus_clock_set(bus_wall now);
