@@ -1,0 +1,194 @@
+#include "bus/nats/readdress.h"
+
+enum { RUNID, CLOCKTYPE, WALLTIME, MARKETLANE, MARKETSELECTOR, KEYS };
+
+static const struct {
+    const char *name, *dotted;
+    uint8_t len;
+} keys[KEYS] = {
+    [RUNID] = {"runid", NULL, 5},
+    [CLOCKTYPE] = {"clocktype", NULL, 9},
+    [WALLTIME] = {"walltime", NULL, 8},
+    [MARKETLANE] = {"marketlane", "market.lane", 10},
+    [MARKETSELECTOR] = {"marketselector", "market.selector", 14},
+};
+
+// One place of the old envelope that is replaced: from..to, by key and value.
+typedef struct {
+    int key;
+    bool whole; // the key is written too: it had a dot
+    const uint8_t *from, *to;
+} edit;
+
+typedef struct {
+    edit at[KEYS];
+    uint32_t count, pairs;
+    unsigned found; // bit per key
+    const uint8_t *body;
+} edits;
+
+static int key_of(bus_view name)
+{
+    // lengths first: most keys of an envelope differ in it
+    for (int k = 0; k < KEYS; k++) {
+        if (name.len == keys[k].len && memcmp(name.ptr, keys[k].name, name.len) == 0)
+            return k;
+        if (keys[k].dotted && bus_view_is(name, keys[k].dotted))
+            return k;
+    }
+    return -1;
+}
+
+// The envelope was validated, so the cursor cannot fail; `data` is stepped over without walking it.
+static void find_edits(edits *out, bus_view payload, bus_view data)
+{
+    bus_cursor c = bus_cursor_of(payload);
+    bus_pack_value value;
+    bus_cursor_next(&c, &value);
+    *out = (edits){.pairs = value.as.count, .body = c.at};
+    for (uint32_t i = 0; i < out->pairs; i++) {
+        const uint8_t *pair = c.at;
+        bus_cursor_next(&c, &value);
+        int key = key_of(value.as.bytes);
+        const uint8_t *from = c.at;
+        if (data.len && c.at == (const uint8_t *)data.ptr)
+            c.at += data.len;
+        else
+            bus_cursor_skip(&c, NULL);
+        if (key < 0)
+            continue;
+        bool dotted = value.as.bytes.len != keys[key].len;
+        out->at[out->count++] = (edit){key, dotted, dotted ? pair : from, c.at};
+        out->found |= 1u << key;
+    }
+}
+
+static void pack_value(bus_pack *p, int key, const bus_readdress_to *to, bus_view walltime)
+{
+    switch (key) {
+    case RUNID:
+        bus_pack_str(p, to->runid);
+        break;
+    case CLOCKTYPE:
+        bus_pack_str(p, BUS_VIEW("historical"));
+        break;
+    case WALLTIME:
+        bus_pack_str(p, walltime);
+        break;
+    case MARKETLANE:
+        bus_pack_str(p, BUS_VIEW("hyp"));
+        break;
+    default:
+        bus_pack_str(p, to->selector);
+    }
+}
+
+static void pack_key(bus_pack *p, int key)
+{
+    bus_pack_str(p, (bus_view){keys[key].name, keys[key].len});
+}
+
+static void pack_edited(bus_pack *p, bus_view payload, const edits *e, const bus_readdress_to *to)
+{
+    char text[BUS_TIME_TEXT];
+    bus_view walltime = {text, (size_t)bus_time_format(to->walltime.ns, text)};
+    const uint8_t *at = (const uint8_t *)payload.ptr, *end = at + payload.len;
+    uint32_t added = KEYS - (uint32_t)__builtin_popcount(e->found);
+    if (added) { // else even the map's header stays
+        bus_pack_map(p, e->pairs + added);
+        at = e->body;
+    }
+    for (uint32_t i = 0; i < e->count; i++) {
+        const edit *one = &e->at[i];
+        bus_pack_raw(p, (bus_view){(const char *)at, (size_t)(one->from - at)});
+        if (one->whole)
+            pack_key(p, one->key);
+        pack_value(p, one->key, to, walltime);
+        at = one->to;
+    }
+    bus_pack_raw(p, (bus_view){(const char *)at, (size_t)(end - at)});
+    for (int key = 0; key < KEYS; key++) {
+        if (e->found & 1u << key)
+            continue;
+        pack_key(p, key);
+        pack_value(p, key, to, walltime);
+    }
+}
+
+static bus_recorded_time recorded_of(const bus_event *event)
+{
+    int64_t ns = 0;
+    if (event->recordedtime.len == 0 || bus_time_parse(event->recordedtime, &ns) != BUS_OK)
+        ns = 0;
+    return (bus_recorded_time){ns};
+}
+
+static bus_err full(bus_pack *p, bus_pack before)
+{
+    *p = before;
+    return bus_fail(BUS_ELIMIT, "a re-addressed event does not fit in %zu bytes",
+                    before.cap - before.len);
+}
+
+bus_err bus_readdress(bus_pack *p, char subject_out[BUS_SUBJECT_BUF], bus_view act_subject,
+                      bus_view payload, const bus_readdress_to *to, bus_recorded_time *recorded)
+{
+    bus_event event;
+    edits e;
+    bus_pack before = *p;
+    bus_err err = bus_lane_to_hyp(subject_out, act_subject, to->selector, NULL);
+    if (!err)
+        err = bus_event_decode_msgpack(&event, payload);
+    if (err)
+        return bus_note(err, "re-addressing '%.*s'", BUS_VIEW_ARG(act_subject));
+    find_edits(&e, payload, event.data);
+    pack_edited(p, payload, &e, to);
+    if (p->overflow)
+        return full(p, before);
+    if (recorded)
+        *recorded = recorded_of(&event);
+    return BUS_OK;
+}
+
+static bool is_packed(const bus_record *record)
+{
+    bus_view type, v;
+    if (bus_msg_header(record->msg, "Content-Type", &type))
+        return bus_view_is(type, BUS_CONTENT_MSGPACK);
+    if (bus_msg_header(record->msg, "ce-specversion", &v) || record->payload.len == 0)
+        return false;
+    unsigned char first = (unsigned char)record->payload.ptr[0];
+    return (first >= 0x80 && first <= 0x8f) || first == 0xde || first == 0xdf;
+}
+
+// Stored in JSON or as headers: there are no packed bytes to keep.
+static bus_err rewrite(bus_pack *p, bus_event *event, const bus_readdress_to *to)
+{
+    char walltime[BUS_TIME_TEXT];
+    bus_time_format(to->walltime.ns, walltime);
+    event->runid = to->runid;
+    event->clocktype = BUS_VIEW("historical");
+    event->walltime = bus_view_of(walltime);
+    event->marketlane = BUS_VIEW("hyp");
+    event->marketselector = to->selector;
+    return bus_event_encode(p, event);
+}
+
+bus_err bus_readdress_record(bus_pack *p, char subject_out[BUS_SUBJECT_BUF],
+                             const bus_record *record, const bus_readdress_to *to,
+                             bus_scratch *scratch, bus_recorded_time *recorded)
+{
+    bus_event event;
+    if (is_packed(record))
+        return bus_readdress(p, subject_out, record->subject, record->payload, to, recorded);
+    bus_err err = bus_lane_to_hyp(subject_out, record->subject, to->selector, NULL);
+    if (!err)
+        err = bus_msg_event(record->msg, &event, scratch);
+    if (!err)
+        err = rewrite(p, &event, to);
+    if (err)
+        return bus_note(err, "re-addressing '%.*s'", BUS_VIEW_ARG(record->subject));
+    if (recorded)
+        *recorded = recorded_of(&event);
+    return BUS_OK;
+}
