@@ -1,0 +1,32 @@
+# What there is to do with Tradelane. `make` alone lists it; each line is one script you can also call.
+
+.DEFAULT_GOAL := help
+.PHONY: help deps build run test check bench fmt clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
+
+deps: ## install what is missing: compiler, libraries, broker (scripts/deps --help)
+	@scripts/deps build
+
+build: ## compile everything into build/release, with the programs in build/
+	@scripts/build
+
+run: ## the whole stack on a simulated exchange, in the foreground; Ctrl-C stops it
+	@exec scripts/run
+
+test: ## every test; the last line counts them
+	@scripts/test
+
+check: ## format, tidy, layers, style, sanitizers, fuzzing
+	@scripts/check
+
+bench: ## measure, one JSON line a figure on stdout
+	@scripts/bench
+
+fmt: ## format the C sources in place
+	@scripts/deps check
+	@git ls-files -co --exclude-standard '*.c' '*.h' | xargs clang-format -i
+
+clean: ## remove build/
+	@rm -rf build
