@@ -1,0 +1,82 @@
+"""Fixtures of the system tests. Each test has its own broker, ports and folder; nothing is shared or mocked."""
+
+import shutil
+import subprocess
+
+import pytest
+
+from support import places
+from support.broker import Broker
+from support.bus import Bus
+from support.stack import Stack
+
+
+@pytest.fixture
+def broker(tmp_path):
+    """A fresh nats-server with JetStream."""
+    broker = Broker(tmp_path / "broker").start()
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture
+def make_broker(tmp_path):
+    """make_broker(config="…") starts further ones."""
+    made = []
+
+    def make(config: str = "") -> Broker:
+        made.append(Broker(tmp_path / f"broker{len(made) + 1}", config).start())
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.stop()
+
+
+@pytest.fixture
+def stack(tmp_path, broker):
+    """A broker and no daemon yet: stack.start("stored"), stack.start("simexd", "--seed", 1), …"""
+    stack = Stack(tmp_path, broker)
+    yield stack
+    stack.stop()
+
+
+@pytest.fixture
+def bus(broker):
+    """A connection to the test's broker."""
+    bus = Bus(broker.url)
+    yield bus
+    bus.close()
+
+
+@pytest.fixture(scope="session")
+def captures():
+    """The folder of venue captures."""
+    if not (places.CAPTURES / "golden.json").exists():
+        pytest.skip("no captures")
+    return places.CAPTURES
+
+
+@pytest.fixture(scope="session")
+def nats_cli():
+    """The stock nats CLI."""
+    path = places.nats_cli()
+    if not path:
+        pytest.skip(places.skip_reason("nats-cli", "no nats CLI on PATH"))
+    return path
+
+
+@pytest.fixture(scope="session")
+def node():
+    """node("file.mjs", args…) runs a script of test/interop with the stock JavaScript packages."""
+    modules = places.TREE / "build" / "node" / "node_modules"
+    if not modules.exists() or not shutil.which("node"):
+        pytest.skip(places.skip_reason("node", "no JavaScript packages: scripts/deps test"))
+
+    def run(script: str, *args, input: bytes | None = None) -> subprocess.CompletedProcess:
+        # Modules are found from the script's own folder, so it is run from a copy beside them.
+        copy = shutil.copy(places.TREE / "test" / "interop" / script, modules.parent / script)
+        return subprocess.run(["node", copy, *map(str, args)], input=input, capture_output=True,
+                              timeout=120 * places.PATIENCE, check=True)
+
+    return run

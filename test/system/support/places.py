@@ -1,0 +1,32 @@
+"""Where things are: the tree, the build under test, the broker's program, the captures."""
+
+import os
+import shutil
+from pathlib import Path
+
+TREE = Path(__file__).resolve().parents[3]
+BUILD = Path(os.environ.get("TL_BUILD", TREE / "build" / "release")).resolve()
+CAPTURES = Path(os.environ.get("TRADELANE_DATA") or TREE.parent / "shared" / "data")
+# Sanitized programs are slower: every waiting time is multiplied by this.
+PATIENCE = float(os.environ.get("TL_PATIENCE", "1"))
+
+
+def program(name: str) -> Path:
+    """One of our programs of the build under test."""
+    return BUILD / "bin" / name
+
+
+def nats_server() -> str:
+    tree_copy = TREE / "build" / "nats-server"
+    return os.environ.get("TL_NATS_SERVER") or (str(tree_copy) if tree_copy.exists() else "nats-server")
+
+
+def nats_cli() -> str | None:
+    tree_copy = TREE / "build" / "nats"
+    return str(tree_copy) if tree_copy.exists() else shutil.which("nats")
+
+
+def skip_reason(part: str, otherwise: str) -> str:
+    """Why an optional part is not there, in the words of `make deps`."""
+    note = TREE / "build" / "deps" / "skipped" / part
+    return note.read_text().strip() if note.exists() else otherwise
