@@ -46,6 +46,7 @@ bus_err attribute_add_extra(bus_event *event, bus_view name, bus_view packed);
 bus_err attribute_check_required(const bus_event *event);
 
 void event_clear(bus_event *event);
+void event_copy(bus_event *out, const bus_event *event); // only the extensions that are there
 // event_take_map reads the attributes of one validated map into `out`. *base64 (NULL: not allowed) is
 // the string of "data_base64".
 bus_err event_take_map(bus_event *out, bus_view packed, bus_view *base64);

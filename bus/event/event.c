@@ -34,6 +34,14 @@ void event_clear(bus_event *event)
     event->data = (bus_view){0};
 }
 
+void event_copy(bus_event *out, const bus_event *event)
+{
+    memcpy(out, event, offsetof(bus_event, extra));
+    memcpy(out->extra, event->extra, event->extra_count * sizeof *event->extra);
+    out->extra_count = event->extra_count;
+    out->data = event->data;
+}
+
 // --- rules ----------------------------------------------------------------------------------------
 
 static bus_err check_extras(const bus_event *event)
@@ -236,10 +244,7 @@ bus_err bus_event_decode_msgpack(bus_event *out, bus_view payload)
         err = event_take_map(&event, payload, NULL);
     if (err)
         return bus_note(err, "msgpack event");
-    memcpy(out, &event, offsetof(bus_event, extra));
-    memcpy(out->extra, event.extra, event.extra_count * sizeof *event.extra);
-    out->extra_count = event.extra_count;
-    out->data = event.data;
+    event_copy(out, &event);
     return BUS_OK;
 }
 

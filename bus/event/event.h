@@ -79,7 +79,8 @@ bus_err bus_event_encode(bus_pack *p, const bus_event *event);
 // bus_event_encode_json returns malloc'ed, NUL-terminated application/cloudevents+json (one line).
 bus_err bus_event_encode_json(char **out, size_t *len, const bus_event *event);
 // Header form: fn is called once per header; values are percent-encoded. Payload = *payload
-// (JSON text of data when datacontenttype is JSON: then it points into scratch).
+// (JSON text of data when datacontenttype is JSON: then it points into scratch). The scratch must not be
+// the one that `event` points into.
 typedef void (*bus_header_fn)(void *ctx, const char *name, const char *value);
 bus_err bus_event_encode_headers(const bus_event *event, bus_scratch *scratch, bus_view *payload,
                                  bus_header_fn fn, void *ctx);

@@ -80,7 +80,7 @@ static void put_bytes(bus_pack *p, bus_view v)
 {
     uint8_t *at = claim(p, v.len);
     if (at && v.len)
-        memcpy(at, v.ptr, v.len);
+        memmove(at, v.ptr, v.len); // the JSON reader packs text that lies ahead in the same buffer
 }
 
 void bus_pack_str(bus_pack *p, bus_view v)
