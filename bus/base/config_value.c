@@ -92,9 +92,13 @@ static void put_bound(const bus_config_row *row, int64_t bound, char *buf, size_
 void bus_config_value_range(const bus_config_row *row, char *buf, size_t cap)
 {
     char low[32], high[32];
+    buf[0] = '\0';
+    if (row->choices) {
+        snprintf(buf, cap, "%s", row->choices);
+        return;
+    }
     bool ranged =
         row->kind == BUS_CONFIG_INT || row->kind == BUS_CONFIG_SPAN || row->kind == BUS_CONFIG_SIZE;
-    buf[0] = '\0';
     if (!ranged || (row->min == 0 && row->max == 0))
         return;
     put_bound(row, row->min, low, sizeof low);
