@@ -99,11 +99,13 @@ bus_err bus_event_check(const bus_event *event)
 
 // --- writing --------------------------------------------------------------------------------------
 
+#ifndef NDEBUG
 static bool is_one_value(bus_view packed)
 {
     bus_cursor c = bus_cursor_of(packed);
     return bus_cursor_skip(&c, NULL) && c.at == c.end;
 }
+#endif
 
 static void pack_event(bus_pack *p, const bus_event *event)
 {

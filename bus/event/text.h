@@ -6,8 +6,35 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <string.h>
 
 #include "bus/base/view.h"
+
+// text_is_ascii: no byte has its high bit set. Eight bytes at a time, the last step overlapping.
+static inline bool text_is_ascii(bus_view text)
+{
+    uint64_t all = 0, eight;
+    uint32_t four;
+    size_t i = 0;
+    for (; i + 8 <= text.len; i += 8) {
+        memcpy(&eight, text.ptr + i, 8);
+        all |= eight;
+    }
+    if (text.len >= 8) {
+        memcpy(&eight, text.ptr + text.len - 8, 8);
+        return !((all | eight) & 0x8080808080808080ULL);
+    }
+    if (text.len >= 4) {
+        memcpy(&four, text.ptr, 4);
+        all = four;
+        memcpy(&four, text.ptr + text.len - 4, 4);
+        return !((all | four) & 0x80808080U);
+    }
+    for (; i < text.len; i++)
+        all |= (unsigned char)text.ptr[i];
+    return !(all & 0x80);
+}
 
 const char *bus_text_utf8(bus_view text, size_t *at); // valid UTF-8: no surrogates, no overlongs
 const char *bus_text_attribute(bus_view text, size_t *at);  // also no control characters

@@ -10,15 +10,16 @@ enum {
     DEPTH_PRESET = 32,
     DEPTH_LIMIT = 64, // of frames, whatever the caller asks for
     NODES_PRESET = 65536,
-    KEYS_NEAR =
-        40, // keys of one map that are remembered on the way; larger maps are checked at their end
+    KEYS_NEAR = 40, // a map of more keys is checked at its end, with a table
 };
 
 typedef struct {
     uint32_t left; // values still to come; in a map keys and values count one each
-    bool map;
     uint32_t keys; // of a map: remembered so far
     uint32_t pairs;
+    bool map;
+    uint64_t
+        seen[4]; // one bit a key hash: a clear bit proves a key new without looking at the others
     const uint8_t *body; // first byte after the header
 } frame;
 
@@ -33,7 +34,7 @@ typedef struct {
     bus_cursor c;
     uint32_t nodes, nodes_max, depth, depth_max;
     frame frames[DEPTH_LIMIT];
-    key keys[DEPTH_LIMIT][KEYS_NEAR];
+    key keys[DEPTH_LIMIT][KEYS_NEAR]; // 40 KiB, each written before it is read
 } validator;
 
 static size_t offset_of(const validator *v)
@@ -41,14 +42,24 @@ static size_t offset_of(const validator *v)
     return (size_t)(v->c.at - v->start);
 }
 
-static uint32_t hash_key(bus_view k)
+// Of the ends of the key alone: near maps are small, so that a bad hash costs little.
+static inline uint32_t hash_key(bus_view k)
 {
-    uint64_t head = 0, tail = 0;
+    uint64_t head, tail;
+    uint32_t half;
     if (k.len >= 8) {
         memcpy(&head, k.ptr, 8);
         memcpy(&tail, k.ptr + k.len - 8, 8);
-    } else if (k.len) {
-        memcpy(&head, k.ptr, k.len);
+    } else if (k.len >= 4) {
+        memcpy(&half, k.ptr, 4);
+        head = half;
+        memcpy(&half, k.ptr + k.len - 4, 4);
+        tail = half;
+    } else {
+        head = k.len ? (unsigned char)k.ptr[0] : 0;
+        tail =
+            k.len ? (uint64_t)(unsigned char)k.ptr[k.len / 2] << 8 | (unsigned char)k.ptr[k.len - 1]
+                  : 0;
     }
     uint64_t h = (head ^ (tail * 0x9e3779b97f4a7c15ULL) ^ k.len) * 0xff51afd7ed558ccdULL;
     return (uint32_t)(h >> 32);
@@ -61,15 +72,27 @@ static bus_err duplicate_key(const validator *v, bus_view k)
                     k.ptr);
 }
 
-static bus_err remember_key(validator *v, frame *f, bus_view k)
+static bus_err compare_keys(const validator *v, const frame *f, const key *fresh)
 {
-    key *keys = v->keys[f - v->frames];
-    key fresh = {hash_key(k), (uint32_t)k.len, k.ptr};
+    const key *keys = v->keys[f - v->frames];
     for (uint32_t i = 0; i < f->keys; i++)
-        if (keys[i].hash == fresh.hash && keys[i].len == fresh.len &&
-            memcmp(keys[i].ptr, fresh.ptr, k.len) == 0)
-            return duplicate_key(v, k);
-    keys[f->keys++] = fresh;
+        if (keys[i].hash == fresh->hash && keys[i].len == fresh->len &&
+            memcmp(keys[i].ptr, fresh->ptr, fresh->len) == 0)
+            return duplicate_key(v, (bus_view){fresh->ptr, fresh->len});
+    return BUS_OK;
+}
+
+static inline bus_err remember_key(validator *v, frame *f, bus_view k)
+{
+    key fresh = {hash_key(k), (uint32_t)k.len, k.ptr};
+    uint64_t *word = &f->seen[fresh.hash >> 30], bit = 1ULL << (fresh.hash & 63);
+    if (*word & bit) {
+        bus_err err = compare_keys(v, f, &fresh);
+        if (err)
+            return err;
+    }
+    *word |= bit;
+    v->keys[f - v->frames][f->keys++] = fresh;
     return BUS_OK;
 }
 
@@ -131,75 +154,90 @@ static bus_err enter(validator *v, const bus_pack_value *value)
     if (v->depth == v->depth_max)
         return bus_fail(BUS_ELIMIT, "at byte %zu: nested deeper than %u", offset_of(v),
                         v->depth_max);
-    v->frames[v->depth++] = (frame){(uint32_t)values, map, 0, value->as.count, v->c.at};
+    v->nodes += (uint32_t)values;
+    frame *f = &v->frames[v->depth++];
+    *f = (frame){.left = (uint32_t)values, .pairs = value->as.count, .map = map, .body = v->c.at};
     return BUS_OK;
 }
 
-static bus_err check_value(validator *v, bool is_key)
+static bus_err cut_short(const validator *v)
 {
     size_t at = offset_of(v);
-    bus_pack_value value;
-    if (v->nodes++ >= v->nodes_max)
-        return bus_fail(BUS_ELIMIT, "at byte %zu: more than %u values", at, v->nodes_max);
     if (v->c.at == v->c.end)
         return bus_fail(BUS_EINVAL, "at byte %zu: ends inside a value", at);
-    if (!bus_cursor_next(&v->c, &value))
-        return bus_fail(BUS_EINVAL,
-                        "at byte %zu: type byte 0x%02x is cut short, not allowed, or a timestamp "
-                        "out of range",
-                        at, v->start[at]);
-    if (is_key && value.kind != BUS_PACK_STR)
+    return bus_fail(BUS_EINVAL,
+                    "at byte %zu: type byte 0x%02x is cut short, not allowed, or a timestamp out "
+                    "of range",
+                    at, v->start[at]);
+}
+
+static inline bus_err check_string(const validator *v, bus_view text)
+{
+    size_t bad;
+    if (text_is_ascii(text))
+        return BUS_OK;
+    const char *rule = bus_text_utf8(text, &bad);
+    if (!rule)
+        return BUS_OK;
+    return bus_fail(BUS_EINVAL, "at byte %zu: a string %s (byte %zu of it)",
+                    (size_t)((const uint8_t *)text.ptr - v->start), rule, bad);
+}
+
+static bus_err check_key(validator *v, frame *f)
+{
+    bus_pack_value k;
+    size_t at = offset_of(v);
+    if (!bus_cursor_next(&v->c, &k))
+        return cut_short(v);
+    if (k.kind != BUS_PACK_STR)
         return bus_fail(BUS_EINVAL, "at byte %zu: a key must be a string", at);
-    if (value.kind == BUS_PACK_STR) {
-        size_t bad;
-        const char *rule = bus_text_utf8(value.as.bytes, &bad);
-        if (rule)
-            return bus_fail(BUS_EINVAL, "at byte %zu: a string %s (byte %zu of it)", at, rule, bad);
-    }
-    if (is_key) {
-        frame *f = &v->frames[v->depth - 1];
-        return f->pairs <= KEYS_NEAR ? remember_key(v, f, value.as.bytes) : BUS_OK;
-    }
+    bus_err err = check_string(v, k.as.bytes);
+    return err || f->pairs > KEYS_NEAR ? err : remember_key(v, f, k.as.bytes);
+}
+
+static bus_err check_value(validator *v)
+{
+    bus_pack_value value;
+    if (!bus_cursor_next(&v->c, &value))
+        return cut_short(v);
+    if (value.kind == BUS_PACK_STR)
+        return check_string(v, value.as.bytes);
     if (value.kind == BUS_PACK_ARRAY || value.kind == BUS_PACK_MAP)
         return enter(v, &value);
     return BUS_OK;
 }
 
-static bus_err leave_finished(validator *v)
+static bus_err check_all(validator *v)
 {
-    while (v->depth && v->frames[v->depth - 1].left == 0) {
-        const frame *f = &v->frames[--v->depth];
-        if (f->map && f->pairs > KEYS_NEAR) {
-            bus_err err = check_many_keys(v, f);
-            if (err)
-                return err;
+    bus_err err = check_value(v);
+    while (!err && v->depth) {
+        frame *f = &v->frames[v->depth - 1];
+        if (f->left == 0) {
+            v->depth--;
+            if (f->map && f->pairs > KEYS_NEAR)
+                err = check_many_keys(v, f);
+            continue;
         }
+        bool is_key = f->map && f->left % 2 == 0;
+        f->left--;
+        err = is_key ? check_key(v, f) : check_value(v);
     }
-    return BUS_OK;
+    return err;
 }
 
 bus_err bus_pack_validate(bus_view bytes, const bus_pack_limits *limits)
 {
-    validator v; // 64 KiB of it are key slots, written before they are read
+    validator v;
     v.start = (const uint8_t *)bytes.ptr;
     v.c = bus_cursor_of(bytes);
-    v.nodes = v.depth = 0;
+    v.nodes = 1;
+    v.depth = 0;
     v.depth_max = limits && limits->depth_max ? limits->depth_max : DEPTH_PRESET;
     if (v.depth_max > DEPTH_LIMIT)
         v.depth_max = DEPTH_LIMIT;
     v.nodes_max = limits && limits->nodes_max ? limits->nodes_max : NODES_PRESET;
 
-    bus_err err = check_value(&v, false);
-    if (!err)
-        err = leave_finished(&v);
-    while (!err && v.depth) {
-        frame *f = &v.frames[v.depth - 1];
-        bool is_key = f->map && f->left % 2 == 0;
-        f->left--;
-        err = check_value(&v, is_key);
-        if (!err)
-            err = leave_finished(&v);
-    }
+    bus_err err = check_all(&v);
     if (!err && v.c.at != v.c.end)
         err = bus_fail(BUS_EINVAL, "at byte %zu: %zu bytes follow the value", offset_of(&v),
                        (size_t)(v.c.end - v.c.at));
