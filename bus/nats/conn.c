@@ -105,9 +105,10 @@ static bool closing(bus_conn *conn)
 static void wait_until_lost(bus_conn *conn, bus_link *link)
 {
     bus_gate_lock(&conn->gate);
-    while (!conn->closing && !link->lost)
+    while (!conn->closing && !conn->drop && !link->lost)
         bus_gate_wait(&conn->gate, bus_mono_add(bus_machine_mono(), BUS_SPAN_S(1)));
     conn->link = NULL;
+    conn->drop = false;
     if (!conn->closing) {
         conn->state = BUS_CONN_CONNECTING;
         snprintf(conn->why, sizeof conn->why, "the connection to %s was lost", conn->opts.opts.url);
@@ -197,6 +198,16 @@ bus_link *bus_conn_link(bus_conn *conn)
         bus_link_ref(link);
     bus_gate_unlock(&conn->gate);
     return link;
+}
+
+void bus_conn_drop(bus_conn *conn, bus_link *link)
+{
+    bus_gate_lock(&conn->gate);
+    if (link && conn->link == link) {
+        conn->drop = true;
+        bus_gate_signal(&conn->gate);
+    }
+    bus_gate_unlock(&conn->gate);
 }
 
 // --- state --------------------------------------------------------------------------------------------

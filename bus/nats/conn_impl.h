@@ -15,11 +15,14 @@ struct bus_conn {
     int64_t max_payload;
     char why[BUS_LINK_WHY];
     bus_link *link; // NULL unless UP
+    bool drop;      // the link is to be replaced
     bus_sub *subs;  // linked by next
 };
 
 // bus_conn_link takes a reference on the live link, NULL when there is none.
 bus_link *bus_conn_link(bus_conn *conn);
+// bus_conn_drop has the supervisor replace this link, if it still is the live one. Does not block.
+void bus_conn_drop(bus_conn *conn, bus_link *link);
 
 struct bus_sub {
     _Atomic int refs; // the owner's, and one for each subscription the library still has
@@ -46,5 +49,6 @@ struct bus_sub {
 // The supervisor puts every subscription on a fresh link, before the connection counts as up.
 natsStatus bus_sub_attach(bus_sub *sub, natsConnection *nc);
 void bus_sub_detach(bus_sub *sub);
+bool bus_sub_wait(bus_sub *sub, bus_span timeout); // owner: is there a message for bus_sub_next?
 
 #endif

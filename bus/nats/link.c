@@ -160,6 +160,7 @@ static void on_closed(natsConnection *nc, void *ctx)
     atomic_store(&link->lost, true);
     if (wake.fn)
         wake.fn(wake.ctx);
+    atomic_store(&link->told, true);
     bus_link_unref(link);
 }
 
@@ -283,7 +284,7 @@ void bus_link_close(bus_link *link)
         return;
     natsConnection_Close(link->nc);
     // on_closed runs on a thread of the library that never waits for us: this ends within a moment.
-    while (!atomic_load(&link->lost) || atomic_load(&link->refs) > 1)
+    while (!atomic_load(&link->told))
         nats_Sleep(1);
     bus_link_unref(link);
 }

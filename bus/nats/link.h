@@ -26,6 +26,7 @@ typedef struct bus_link bus_link;
 struct bus_link {
     _Atomic int refs;
     _Atomic bool lost;
+    _Atomic bool told; // the last callback is over
     natsConnection *nc;
     uint32_t broker;
     int64_t max_payload;

@@ -16,7 +16,7 @@ typedef struct {
     uint64_t stream_seq; // 0 when refused
     bool duplicate;      // the stream held it already
     bus_err
-        err; // BUS_OK, or why the broker refuses it for good (no stream, too large, store full …)
+        err; // BUS_OK, or why it can never be stored (too large). "Not now" (no stream, store full) is retried
     const char *text; // its words; "" when OK
 } bus_ack;
 typedef void (*bus_ack_fn)(
@@ -35,7 +35,7 @@ typedef struct {
 typedef enum {
     BUS_PUBLISH_SENT, // in the window; counts as recorded when its ack came
     BUS_PUBLISH_FULL, // window full (the broker is slow or away): try again after wake
-    BUS_PUBLISH_ERROR // never will be: bus_err_text tells (subject, size)
+    BUS_PUBLISH_ERROR // never will be: bus_err_text tells (subject, lane rules, size)
 } bus_publish_result;
 
 bus_err bus_publisher_open(bus_publisher **out, const bus_publisher_opts *opts);
@@ -52,7 +52,9 @@ void bus_publisher_poll(
 bus_err bus_publisher_wait(bus_publisher *pub,
                            bus_span timeout); // polls until the window is empty; BUS_ETIMEOUT
 uint32_t bus_publisher_pending(const bus_publisher *pub); // messages in the window
+// up: connected, and the broker takes messages. why: the reason when it is not ("" when it is).
 bool bus_publisher_up(const bus_publisher *pub);
+const char *bus_publisher_why(const bus_publisher *pub, char *buf, size_t cap);
 void bus_publisher_close(bus_publisher *pub); // what is un-acknowledged is given up: wait first
 
 #endif

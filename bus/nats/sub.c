@@ -169,6 +169,11 @@ static bool take(bus_sub *sub, bus_span timeout)
     return sub->out_len > 0;
 }
 
+bool bus_sub_wait(bus_sub *sub, bus_span timeout)
+{
+    return sub->out_at < sub->out_len || take(sub, timeout);
+}
+
 bus_msg *bus_sub_next(bus_sub *sub, bus_span timeout)
 {
     if (sub->out_at == sub->out_len && !take(sub, timeout))

@@ -4,13 +4,6 @@
 #include <sys/random.h>
 #include <time.h>
 
-bus_mono bus_machine_mono(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (bus_mono){(int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec};
-}
-
 uint64_t bus_machine_random(void)
 {
     uint64_t value = 0;

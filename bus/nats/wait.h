@@ -10,7 +10,6 @@
 
 #include "bus/base/time.h"
 
-bus_mono bus_machine_mono(void);   // CLOCK_MONOTONIC whatever the program's clock is
 uint64_t bus_machine_random(void); // for jitter and inbox names: never for ids of events
 
 typedef struct {
