@@ -8,6 +8,7 @@ enum {
     REPORT_MS = 100,     // what is done is told at latest so long after it rose
     KEEPALIVE_MS = 1000, // and something is told so often in any case
     RUNID_MAX = 64,
+    ABSENT_MAX = 3, // watermarks without us that may be older than our join
 };
 
 struct bus_proof {
@@ -29,6 +30,7 @@ struct bus_proof {
     uint64_t done, done_number;     // finished and proven
     uint64_t told, told_number;     // of the last report
     uint64_t known;                 // our done in the last watermark
+    int absent;                     // watermarks in a row that did not name us
     bool report_owed;               // at once
     bus_mono told_at;
     bus_mono rose_at; // when `done` rose above `told`
@@ -85,6 +87,7 @@ bus_err bus_proof_join(bus_proof *p, const bus_proof_run *run, bus_mono now)
     // What was met so far was sent before the join was answered, so it lies at or below the base.
     p->base = run->base_seq;
     p->count = 0;
+    p->absent = 0;
     p->window_events = run->window_events;
     p->report_owed = true;
     p->told_at = now;
@@ -177,8 +180,10 @@ bus_proof_result bus_proof_watermark(bus_proof *p, bus_view run, const bus_water
     p->have = mark->seq;
     p->number = mark->sent;
     p->number_known = true;
-    if (!own)
-        return BUS_PROOF_ABSENT;
+    if (!own) // at the base it may have been sent before our join; more than a few were not
+        return mark->seq > p->base || ++p->absent >= ABSENT_MAX ? BUS_PROOF_ABSENT
+                                                                : BUS_PROOF_IGNORE;
+    p->absent = 0;
     if (own->base != p->base)
         return BUS_PROOF_IGNORE; // it was sent before our latest join
     if (own->count != p->count)

@@ -40,7 +40,7 @@ static int key_of(bus_view name)
 }
 
 // The envelope was validated, so the cursor cannot fail; `data` is stepped over without walking it.
-static void find_edits(edits *out, bus_view payload, bus_view data)
+static bus_err find_edits(edits *out, bus_view payload, bus_view data)
 {
     bus_cursor c = bus_cursor_of(payload);
     bus_pack_value value;
@@ -57,10 +57,14 @@ static void find_edits(edits *out, bus_view payload, bus_view data)
             bus_cursor_skip(&c, NULL);
         if (key < 0)
             continue;
+        // An unset (nil) attribute beside its dotted spelling is the one pair the decoder lets pass.
+        if (out->found & 1u << key)
+            return bus_fail(BUS_EINVAL, "attribute '%s' is given twice", keys[key].name);
         bool dotted = value.as.bytes.len != keys[key].len;
         out->at[out->count++] = (edit){key, dotted, dotted ? pair : from, c.at};
         out->found |= 1u << key;
     }
+    return BUS_OK;
 }
 
 static void pack_value(bus_pack *p, int key, const bus_readdress_to *to, bus_view walltime)
@@ -139,9 +143,10 @@ bus_err bus_readdress(bus_pack *p, char subject_out[BUS_SUBJECT_BUF], bus_view a
     bus_err err = bus_lane_to_hyp(subject_out, act_subject, to->selector, NULL);
     if (!err)
         err = bus_event_decode_msgpack(&event, payload);
+    if (!err)
+        err = find_edits(&e, payload, event.data);
     if (err)
         return bus_note(err, "re-addressing '%.*s'", BUS_VIEW_ARG(act_subject));
-    find_edits(&e, payload, event.data);
     pack_edited(p, payload, &e, to);
     if (p->overflow)
         return full(p, before);
