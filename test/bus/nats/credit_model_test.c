@@ -90,7 +90,8 @@ typedef struct {
     uint64_t finished; // last sequence the work has finished
     uint64_t kept;     // finished, as its saved state has it (survives a kill)
     char kept_run[16];
-    uint64_t believed; // the most the replay was told, in this run
+    uint64_t began_with; // what its join said was finished
+    uint64_t believed;   // the most the replay was told, in this run
     bool ended;
     uint64_t slow; // events per step
     message *inbox;
