@@ -1,0 +1,308 @@
+#include "feeds/venues/book.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const uint64_t power[19] = {1,
+                                   10,
+                                   100,
+                                   1000,
+                                   10000,
+                                   100000,
+                                   1000000,
+                                   10000000,
+                                   100000000,
+                                   1000000000,
+                                   10000000000,
+                                   100000000000,
+                                   1000000000000,
+                                   10000000000000,
+                                   100000000000000,
+                                   1000000000000000,
+                                   10000000000000000,
+                                   100000000000000000,
+                                   1000000000000000000};
+
+void feed_book_init(feed_book *book)
+{
+    memset(book, 0, sizeof *book);
+    book->mark[FEED_BID] = book->mark[FEED_ASK] = INT64_MIN;
+}
+
+void feed_book_release(feed_book *book)
+{
+    for (int s = 0; s < 2; s++) {
+        free(book->side[s].key);
+        free(book->side[s].quantity);
+    }
+    memset(book, 0, sizeof *book);
+}
+
+void feed_book_clear(feed_book *book)
+{
+    book->side[FEED_BID].count = 0;
+    book->side[FEED_ASK].count = 0;
+    book->mark[FEED_BID] = book->mark[FEED_ASK] = INT64_MIN;
+}
+
+void feed_book_mark(feed_book *book)
+{
+    for (int s = 0; s < 2; s++)
+        book->mark[s] = book->side[s].count ? book->side[s].key[0] : INT64_MIN;
+}
+
+// Digits behind the point that are in use.
+static int significant(const feed_decimal *n)
+{
+    int digits = n->digits;
+    uint64_t fraction = n->fraction;
+    if (fraction == 0)
+        return 0;
+    while (fraction % 10 == 0) {
+        fraction /= 10;
+        digits--;
+    }
+    return digits;
+}
+
+static bool scaled(const feed_decimal *n, int scale, int64_t *out)
+{
+    uint64_t fraction = n->fraction, whole;
+    if (n->digits > scale) {
+        uint64_t by = power[n->digits - scale];
+        uint64_t kept =
+            (fraction | by) <= UINT32_MAX ? (uint32_t)fraction / (uint32_t)by : fraction / by;
+        if (kept * by != fraction)
+            return false;
+        fraction = kept;
+    } else {
+        fraction *= power[scale - n->digits];
+    }
+    if (__builtin_mul_overflow(n->whole, power[scale], &whole) ||
+        __builtin_add_overflow(whole, fraction, &whole) || whole > INT64_MAX)
+        return false;
+    *out = (int64_t)whole;
+    return true;
+}
+
+static bool raise_all(int64_t *v, uint32_t count, int64_t by, bool check)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        int64_t product;
+        if (__builtin_mul_overflow(v[i], by, &product))
+            return false;
+        if (!check)
+            v[i] = product;
+    }
+    return true;
+}
+
+// Raises the scale of all prices (or quantities) in the book; checks first that all still fit.
+static bool raise_scale(feed_book *book, feed_number *number, int to)
+{
+    bool price = number == &book->price;
+    int64_t by = (int64_t)power[to - number->scale];
+    for (int check = 1; check >= 0; check--)
+        for (int s = 0; s < 2; s++) {
+            feed_levels *levels = &book->side[s];
+            if (!raise_all(price ? levels->key : levels->quantity, levels->count, by, check))
+                return false;
+            if (price && levels->count == 0)
+                book->mark[s] = INT64_MIN;
+            else if (price && book->mark[s] != INT64_MIN &&
+                     !raise_all(&book->mark[s], 1, by, check))
+                return false;
+        }
+    number->scale = to;
+    return true;
+}
+
+static bus_err number_slow(feed_book *book, feed_number *number, const feed_decimal *n,
+                           int64_t *out)
+{
+    int need = significant(n);
+    if (need > number->scale && !raise_scale(book, number, need))
+        return bus_fail(BUS_ERANGE, "'%.*s': the book's levels do not fit 64 bits at %d digits",
+                        BUS_VIEW_ARG(n->text), need);
+    if (!scaled(n, number->scale, out))
+        return bus_fail(BUS_ERANGE, "'%.*s' does not fit 64 bits at %d digits",
+                        BUS_VIEW_ARG(n->text), number->scale);
+    return BUS_OK;
+}
+
+static bus_err number_read(feed_book *book, feed_number *number, const feed_decimal *n,
+                           int64_t *out)
+{
+    if (n->digits > number->digits)
+        number->digits = n->digits;
+    return scaled(n, number->scale, out) ? BUS_OK : number_slow(book, number, n, out);
+}
+
+static bus_err grow(feed_levels *levels)
+{
+    uint32_t cap = levels->cap ? levels->cap * 2 : 1024;
+    if (cap > FEED_BOOK_LEVELS_MAX)
+        return bus_fail(BUS_ELIMIT, "more than %d levels on one side", FEED_BOOK_LEVELS_MAX);
+    int64_t *key = realloc(levels->key, cap * sizeof *key);
+    if (key)
+        levels->key = key;
+    int64_t *quantity = realloc(levels->quantity, cap * sizeof *quantity);
+    if (quantity)
+        levels->quantity = quantity;
+    if (!key || !quantity)
+        return bus_fail(BUS_ENOMEM, "%u book levels", cap);
+    levels->cap = cap;
+    return BUS_OK;
+}
+
+// First index whose key is not below `key`. Most changes are near the best, the end: the search
+// widens from there before it halves.
+static uint32_t find(const feed_levels *levels, int64_t key)
+{
+    uint32_t high = levels->count, step = 8;
+    while (high >= step && levels->key[high - step] >= key) {
+        high -= step;
+        step *= 2;
+    }
+    uint32_t low = high >= step ? high - step + 1 : 0;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (levels->key[middle] < key)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static void cut(feed_levels *levels, uint32_t at)
+{
+    size_t after = levels->count - at - 1;
+    memmove(levels->key + at, levels->key + at + 1, after * sizeof *levels->key);
+    memmove(levels->quantity + at, levels->quantity + at + 1, after * sizeof *levels->quantity);
+    levels->count--;
+}
+
+static bus_err insert(feed_levels *levels, uint32_t at, int64_t key, int64_t quantity)
+{
+    if (levels->count == levels->cap) {
+        bus_err err = grow(levels);
+        if (err)
+            return err;
+    }
+    size_t after = levels->count - at;
+    memmove(levels->key + at + 1, levels->key + at, after * sizeof *levels->key);
+    memmove(levels->quantity + at + 1, levels->quantity + at, after * sizeof *levels->quantity);
+    levels->key[at] = key;
+    levels->quantity[at] = quantity;
+    levels->count++;
+    return BUS_OK;
+}
+
+bus_err feed_book_set(feed_book *book, feed_side side, const feed_level *level)
+{
+    int64_t p, q;
+    bus_err err = number_read(book, &book->price, &level->price, &p);
+    if (!err)
+        err = number_read(book, &book->quantity, &level->quantity, &q);
+    if (err)
+        return err;
+    feed_levels *levels = &book->side[side];
+    int64_t key = side == FEED_BID ? p : -p;
+    uint32_t at = find(levels, key);
+    if (at < levels->count && levels->key[at] == key) {
+        if (q)
+            levels->quantity[at] = q;
+        else
+            cut(levels, at);
+        return BUS_OK;
+    }
+    return q ? insert(levels, at, key, q) : BUS_OK;
+}
+
+bool feed_book_at(const feed_book *book, feed_side side, uint32_t i, bus_price *price,
+                  bus_quantity *quantity)
+{
+    const feed_levels *levels = &book->side[side];
+    if (i >= levels->count)
+        return false;
+    uint32_t at = levels->count - 1 - i;
+    price->v = side == FEED_BID ? levels->key[at] : -levels->key[at];
+    quantity->v = levels->quantity[at];
+    return true;
+}
+
+// v at number.scale, written with number.digits digits (digits >= scale always).
+static int number_text(int64_t v, feed_number number, char buf[BUS_DECIMAL_TEXT])
+{
+    int len = bus_decimal_format(v, number.scale, buf);
+    if (number.digits > number.scale) {
+        if (number.scale == 0)
+            buf[len++] = '.';
+        for (int i = number.scale; i < number.digits; i++)
+            buf[len++] = '0';
+        buf[len] = 0;
+    }
+    return len;
+}
+
+bool feed_book_text(const feed_book *book, feed_side side, uint32_t i, feed_level_text *out)
+{
+    bus_price price;
+    bus_quantity quantity;
+    if (!feed_book_at(book, side, i, &price, &quantity))
+        return false;
+    out->price_len = number_text(price.v, book->price, out->price);
+    out->quantity_len = number_text(quantity.v, book->quantity, out->quantity);
+    return true;
+}
+
+static bool same_scale(feed_book *a, feed_book *b)
+{
+    int price = a->price.scale > b->price.scale ? a->price.scale : b->price.scale;
+    int quantity = a->quantity.scale > b->quantity.scale ? a->quantity.scale : b->quantity.scale;
+    return raise_scale(a, &a->price, price) && raise_scale(b, &b->price, price) &&
+           raise_scale(a, &a->quantity, quantity) && raise_scale(b, &b->quantity, quantity);
+}
+
+static void difference(const feed_book *a, const feed_book *b, feed_side side, int64_t key,
+                       int64_t in_a, int64_t in_b, feed_book_difference *out)
+{
+    int64_t price = side == FEED_BID ? key : -key;
+    out->side = side;
+    out->a.price_len = number_text(price, a->price, out->a.price);
+    out->b.price_len = number_text(price, a->price, out->b.price);
+    out->a.quantity_len = number_text(in_a, a->quantity, out->a.quantity);
+    out->b.quantity_len = number_text(in_b, b->quantity, out->b.quantity);
+}
+
+static uint32_t compare_side(const feed_book *a, const feed_book *b, feed_side side, int64_t floor,
+                             bool first_wanted, feed_book_difference *first)
+{
+    const feed_levels *x = &a->side[side], *y = &b->side[side];
+    uint32_t i = x->count, j = y->count, differ = 0;
+    while (i || j) { // from the best on both, the higher key first
+        int64_t xk = i ? x->key[i - 1] : INT64_MIN, yk = j ? y->key[j - 1] : INT64_MIN;
+        int64_t key = xk > yk ? xk : yk;
+        if (key < floor)
+            break;
+        int64_t in_x = i && xk == key ? x->quantity[--i] : 0;
+        int64_t in_y = j && yk == key ? y->quantity[--j] : 0;
+        if (in_x == in_y)
+            continue;
+        if (differ++ == 0 && first_wanted)
+            difference(a, b, side, key, in_x, in_y, first);
+    }
+    return differ;
+}
+
+uint32_t feed_book_compare(feed_book *a, feed_book *b, feed_book_difference *first)
+{
+    if (!same_scale(a, b))
+        return UINT32_MAX;
+    int64_t floor[2];
+    for (int s = 0; s < 2; s++)
+        floor[s] = a->mark[s] > b->mark[s] ? a->mark[s] : b->mark[s];
+    uint32_t bids = compare_side(a, b, FEED_BID, floor[FEED_BID], first != NULL, first);
+    return bids + compare_side(a, b, FEED_ASK, floor[FEED_ASK], first != NULL && bids == 0, first);
+}

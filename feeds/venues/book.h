@@ -1,0 +1,68 @@
+// book: the levels of one instrument's order book, exact, cache-friendly.
+// A side is two parallel arrays sorted from the worst level to the best, so that the busy end is where
+// inserting moves least:
+//   key[0] … key[count-1]   bids: the price; asks: the price negated; so the best has the highest key
+//   quantity[i]             > 0
+// Prices and quantities are integers at the book's scales. A scale begins at 0 and is raised (every
+// level multiplied) as soon as a text needs more digits, so nothing is rounded and no instrument
+// definition is needed. The texts' own number of digits is kept for writing levels back.
+// Thread: the owner's. Source: schemas/specs/binance-spot.md, "Book of one symbol".
+#ifndef FEEDS_VENUES_BOOK_H
+#define FEEDS_VENUES_BOOK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "bus/base/decimal.h"
+#include "bus/base/err.h"
+#include "feeds/venues/number.h"
+
+enum { FEED_BOOK_LEVELS_MAX = 1 << 20 }; // a side
+
+typedef enum { FEED_BID, FEED_ASK } feed_side;
+
+typedef struct {
+    int64_t *key;
+    int64_t *quantity;
+    uint32_t count, cap;
+} feed_levels;
+
+typedef struct {
+    int scale;  // of the integers
+    int digits; // behind the point, as the venue writes it
+} feed_number;
+
+typedef struct {
+    feed_levels side[2];
+    feed_number price, quantity;
+    int64_t mark[2]; // key of the worst level of the snapshot; INT64_MIN: no bound
+} feed_book;
+
+void feed_book_init(feed_book *book);
+void feed_book_release(feed_book *book);
+void feed_book_clear(feed_book *book); // keeps memory and scales
+// feed_book_set makes the quantity at a price what the level says; zero removes it, unknown ones too.
+//   errors  BUS_ERANGE not exact in 64 bits; BUS_ELIMIT, BUS_ENOMEM. The levels are as before.
+bus_err feed_book_set(feed_book *book, feed_side side, const feed_level *level);
+// feed_book_at: level i from the best (0). The texts are written with the venue's number of digits.
+bool feed_book_at(const feed_book *book, feed_side side, uint32_t i, bus_price *price,
+                  bus_quantity *quantity);
+typedef struct {
+    char price[BUS_DECIMAL_TEXT], quantity[BUS_DECIMAL_TEXT];
+    int price_len, quantity_len;
+} feed_level_text;
+bool feed_book_text(const feed_book *book, feed_side side, uint32_t i, feed_level_text *out);
+
+// feed_book_mark remembers how deep the snapshot that was just loaded went: what lies beyond its worst
+// level on a side is not known to this book.
+void feed_book_mark(feed_book *book);
+// feed_book_compare counts levels that differ between two books, on each side down to the nearer of the
+// two marks. first (may be NULL) is filled when the result is not 0. Raises both books to one scale;
+// UINT32_MAX when they do not fit one.
+typedef struct {
+    feed_side side;
+    feed_level_text a, b; // the level in each; quantity 0 where there is none
+} feed_book_difference;
+uint32_t feed_book_compare(feed_book *a, feed_book *b, feed_book_difference *first);
+
+#endif

@@ -1,0 +1,78 @@
+// session: what all adapters share: the emitter, the counters, and the events about the feed itself.
+// An adapter's own struct begins with a feed_session. Thread: the venue's.
+// Source: schemas/specs/feed-events.md.
+#ifndef FEEDS_VENUES_SESSION_H
+#define FEEDS_VENUES_SESSION_H
+
+#include "feeds/venues/venue.h"
+
+typedef struct {
+    uint64_t frames, events, duplicates, errors, gaps, resyncs, wholes, snapshots;
+} feed_stats;
+
+struct feed_session {
+    const feed_venue *venue;
+    feed_emit emit;
+    feed_request_fn request;
+    void *ctx;
+    feed_stats stats;
+    bus_recorded_time last_received; // of the last published frame, or of the last recorded event
+    const char *interruption;        // "disconnected" or "restart": not yet told as a gap; or NULL
+};
+
+void feed_session_init(feed_session *session, const feed_venue *venue, const feed_opts *opts);
+
+// --- for the machinery -------------------------------------------------------------------------------
+// A connection to the venue, as its events name it.
+typedef struct {
+    const char *connection_id, *url;
+    uint32_t attempt, streams;
+    bool rotation;
+} feed_link;
+
+// feed_session_resume: the lane already holds events of this venue. Call before the first opened,
+// then venue->seen for the last id of every channel and symbol.
+void feed_session_resume(feed_session *session, bus_recorded_time last_recorded,
+                         int64_t last_epoch_ms);
+void feed_session_opened(feed_session *session, const feed_now *now); // a new epoch begins
+void feed_session_up(feed_session *session, const feed_link *link, const feed_now *now);
+// feed_session_down: rotation in link means that another connection carries the streams.
+void feed_session_down(feed_session *session, const feed_link *link, const char *reason,
+                       const char *text, const feed_now *now);
+void feed_session_stale(feed_session *session, bus_span silent, bus_span limit,
+                        const feed_now *now);
+
+// --- for adapters ------------------------------------------------------------------------------------
+typedef struct {
+    const char *reason, *channel; // channel NULL: all
+    const char *symbol;           // NULL: all
+    bool has_range;
+    uint64_t first, last; // missing
+    bus_recorded_time after, before;
+} feed_gap;
+void feed_session_gap(feed_session *session, const feed_gap *gap, const feed_now *now);
+void feed_session_resync(feed_session *session, const char *symbol, const char *reason,
+                         uint64_t last_update_id, const feed_now *now);
+void feed_session_whole(feed_session *session, const char *symbol, uint64_t snapshot_id,
+                        uint64_t last_update_id, const feed_now *now);
+void feed_session_degraded(feed_session *session, const char *symbol, const char *reason,
+                           const char *text, const feed_now *now);
+
+// A stream of messages of one symbol: where they go and the last id.
+typedef struct {
+    feed_topic topic;
+    const char *name; // channel, as in ids: "trade", "kline_1m"
+    bool on, has_last;
+    uint64_t last, last_b;
+    bus_recorded_time last_received;
+    const char *interruption; // why the next message may not follow the last; NULL: it must
+} feed_channel;
+// feed_channel_fresh: is id above the last? Counts a duplicate when not. `first` is the first of the ids
+// that the message covers (first == id for trades); where it is not last + 1 the gap is published,
+// unless `holes` says that the channel's ids have holes by nature. Does not move `last`.
+bool feed_channel_fresh(feed_session *session, feed_channel *channel, const char *symbol,
+                        uint64_t first, uint64_t id, bool holes, const feed_now *now);
+void feed_channel_took(feed_session *session, feed_channel *channel, uint64_t id,
+                       const feed_now *now); // published
+
+#endif
