@@ -41,7 +41,9 @@ typedef enum {
 
 bus_err bus_reader_open(bus_reader **out, bus_conn *conn, const bus_reader_opts *opts);
 void bus_reader_close(bus_reader *reader);
-// bus_reader_next waits up to `timeout` (0: does not wait) for the next record.
+// bus_reader_next waits up to `timeout` (0: does not wait) for the next record. With timeout 0 call it on
+// wake and at least every 100 ms: it is also what keeps the reading going.
+//   CAUGHT_UP comes at once, once, when the last stored record was taken, then whenever a timeout passes
 //   out   valid until the next call on this reader; untouched unless RECORD
 //   gap   set only on GAP: first and last missing; reported once, before the record after it
 //   With filters, sequences of other subjects are no gap; continuity is proven by the consumer's own count.
