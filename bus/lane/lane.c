@@ -3,7 +3,7 @@
 #include <ctype.h>
 #include <stdio.h>
 
-enum { LANE_TOKENS_MAX = 8 };
+enum { LANE_TOKENS_MAX = 12 };
 
 static const char *const domains[] = {"trading", "position", "risk", "pnl", "strategy", "control"};
 
