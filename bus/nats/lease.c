@@ -1,0 +1,222 @@
+#include "bus/nats/lease.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "bus/nats/kv.h"
+#include "bus/nats/lease_logic.h"
+#include "bus/nats/wait.h"
+
+enum { SPAN_S = 15, LOOK_MS = 100, HOLDER_CAP = 128 };
+
+struct bus_lease {
+    bus_conn *conn;
+    char *bucket, *key;
+    char holder[HOLDER_CAP];
+    bus_wake wake;
+    pthread_t keeper;
+
+    uint64_t renewals; // the keeper's alone
+    bool bucket_made;
+
+    bus_gate gate; // guards what follows
+    bus_lease_logic logic;
+    char seen[HOLDER_CAP];
+    bool closing;
+};
+
+// --- the keeper's thread ------------------------------------------------------------------------------------
+
+static char *value_of(const bus_lease *lease, const char *holder)
+{
+    json_t *value = json_pack("{s:s, s:I, s:I}", "holder", holder, "n", (json_int_t)lease->renewals,
+                              "span_ms", (json_int_t)(lease->logic.span.ns / 1000000));
+    char *text = value ? json_dumps(value, JSON_COMPACT) : NULL;
+    json_decref(value);
+    return text;
+}
+
+static void read_key(bus_lease *lease)
+{
+    bus_kv_entry entry;
+    char holder[HOLDER_CAP] = "";
+    uint64_t revision = 0;
+    bus_err err = bus_kv_get(lease->conn, lease->bucket, lease->key, &entry);
+    if (err && err != BUS_ENOTFOUND)
+        return; // asked again at the next look
+    if (!err) {
+        json_t *value = json_loadb(entry.value.ptr, entry.value.len, 0, NULL);
+        const char *text = json_string_value(json_object_get(value, "holder"));
+        snprintf(holder, sizeof holder, "%s", text ? text : "");
+        json_decref(value);
+        revision = entry.revision;
+        bus_kv_entry_release(&entry);
+    }
+    // Our own name is no obstacle: we know that we do not hold it any more.
+    bool is_free = !*holder || strcmp(holder, lease->holder) == 0;
+    bus_gate_lock(&lease->gate);
+    bus_lease_logic_seen(&lease->logic, revision, is_free, bus_machine_mono());
+    memcpy(lease->seen, holder, sizeof holder);
+    bus_gate_unlock(&lease->gate);
+}
+
+static bus_lease_write result_of(bus_err err)
+{
+    switch (err) {
+    case BUS_OK:
+        return BUS_LEASE_WRITTEN;
+    case BUS_ECONFLICT:
+    case BUS_EEXISTS:
+        return BUS_LEASE_CONFLICT;
+    default:
+        return BUS_LEASE_UNKNOWN;
+    }
+}
+
+static void write_key(bus_lease *lease, bus_lease_step step, uint64_t expected)
+{
+    char *text = value_of(lease, lease->holder);
+    bus_mono started = bus_machine_mono();
+    uint64_t revision = 0;
+    bus_err err = BUS_ENOMEM;
+    if (text && step == BUS_LEASE_CREATE)
+        err = bus_kv_create(lease->conn, lease->bucket, lease->key, bus_view_of(text), &revision);
+    else if (text)
+        err = bus_kv_update(lease->conn, lease->bucket, lease->key, bus_view_of(text), expected,
+                            &revision);
+    free(text);
+    lease->renewals++;
+    bus_gate_lock(&lease->gate);
+    bus_lease_logic_written(&lease->logic, result_of(err), revision, started, bus_machine_mono());
+    if (!err)
+        memcpy(lease->seen, lease->holder, sizeof lease->seen);
+    bus_gate_unlock(&lease->gate);
+}
+
+static void make_bucket(bus_lease *lease)
+{
+    if (lease->bucket_made || bus_conn_state_of(lease->conn) != BUS_CONN_UP)
+        return;
+    const bus_kv_def def = {.bucket = lease->bucket, .description = "leases", .history = 1};
+    lease->bucket_made = bus_kv_ensure(lease->conn, &def) == BUS_OK;
+}
+
+static void turn(bus_lease *lease)
+{
+    make_bucket(lease);
+    if (!lease->bucket_made)
+        return;
+    uint64_t expected;
+    bus_gate_lock(&lease->gate);
+    bool before = lease->logic.held;
+    bus_lease_step step = bus_lease_logic_step(&lease->logic, bus_machine_mono(), &expected);
+    bus_gate_unlock(&lease->gate);
+    if (step == BUS_LEASE_READ)
+        read_key(lease);
+    else if (step != BUS_LEASE_WAIT)
+        write_key(lease, step, expected);
+    bus_gate_lock(&lease->gate);
+    bool changed = before != lease->logic.held;
+    bus_gate_unlock(&lease->gate);
+    if (changed && lease->wake.fn)
+        lease->wake.fn(lease->wake.ctx);
+}
+
+static void give_back(bus_lease *lease)
+{
+    bus_gate_lock(&lease->gate);
+    bool held = bus_lease_logic_held(&lease->logic, bus_machine_mono());
+    uint64_t revision = lease->logic.revision;
+    lease->logic.held = false;
+    bus_gate_unlock(&lease->gate);
+    char *text = held && bus_conn_state_of(lease->conn) == BUS_CONN_UP ? value_of(lease, "") : NULL;
+    if (text) // best effort: else it runs out by itself
+        bus_kv_update(lease->conn, lease->bucket, lease->key, bus_view_of(text), revision,
+                      &revision);
+    free(text);
+}
+
+static void *keep(void *ctx)
+{
+    bus_lease *lease = ctx;
+    bool closing = false;
+    while (!closing) {
+        turn(lease);
+        bus_gate_lock(&lease->gate);
+        if (!lease->closing)
+            bus_gate_wait(&lease->gate, bus_mono_add(bus_machine_mono(), BUS_SPAN_MS(LOOK_MS)));
+        closing = lease->closing;
+        bus_gate_unlock(&lease->gate);
+    }
+    give_back(lease);
+    return NULL;
+}
+
+// --- the owner's --------------------------------------------------------------------------------------------
+
+static void release(bus_lease *lease)
+{
+    bus_gate_release(&lease->gate);
+    free(lease->bucket);
+    free(lease->key);
+    free(lease);
+}
+
+bus_err bus_lease_open(bus_lease **out, bus_conn *conn, const bus_lease_opts *opts)
+{
+    if (!opts->holder || !*opts->holder)
+        return bus_fail(BUS_EINVAL, "lease '%s': a holder's name is needed", opts->key);
+    bus_lease *lease = calloc(1, sizeof *lease);
+    if (!lease)
+        return bus_fail(BUS_ENOMEM, "lease '%s'", opts->key);
+    bus_gate_init(&lease->gate);
+    lease->conn = conn;
+    lease->bucket = strdup(opts->bucket);
+    lease->key = strdup(opts->key);
+    lease->wake = opts->wake;
+    snprintf(lease->holder, sizeof lease->holder, "%s", opts->holder);
+    bus_lease_logic_init(&lease->logic, opts->span.ns ? opts->span : BUS_SPAN_S(SPAN_S));
+    if (!lease->bucket || !lease->key || pthread_create(&lease->keeper, NULL, keep, lease)) {
+        release(lease);
+        return bus_fail(BUS_ENOMEM, "lease '%s'", opts->key);
+    }
+    *out = lease;
+    return BUS_OK;
+}
+
+bool bus_lease_poll(bus_lease *lease, uint64_t *fence)
+{
+    bus_gate_lock(&lease->gate);
+    bool held = bus_lease_logic_held(&lease->logic, bus_machine_mono());
+    if (held && fence)
+        *fence = lease->logic.fence;
+    bus_gate_unlock(&lease->gate);
+    return held;
+}
+
+bool bus_lease_held(const bus_lease *lease)
+{
+    return bus_lease_poll((bus_lease *)(uintptr_t)lease, NULL);
+}
+
+const char *bus_lease_holder(const bus_lease *lease, char *buf, size_t cap)
+{
+    bus_lease *l = (bus_lease *)(uintptr_t)lease;
+    bus_gate_lock(&l->gate);
+    snprintf(buf, cap, "%s", l->seen);
+    bus_gate_unlock(&l->gate);
+    return buf;
+}
+
+void bus_lease_close(bus_lease *lease)
+{
+    if (!lease)
+        return;
+    bus_gate_lock(&lease->gate);
+    lease->closing = true;
+    bus_gate_signal(&lease->gate);
+    bus_gate_unlock(&lease->gate);
+    pthread_join(lease->keeper, NULL);
+    release(lease);
+}
