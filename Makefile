@@ -13,7 +13,7 @@ build: ## compile everything into build/release, with the programs in build/
 	@scripts/build
 
 run: ## the whole stack on a simulated exchange, in the foreground; Ctrl-C stops it
-	@exec scripts/run
+	@exec setpriv --pdeathsig TERM scripts/run
 
 test: ## every test; the last line counts them
 	@scripts/test
