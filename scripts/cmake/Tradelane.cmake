@@ -85,6 +85,8 @@ function(tl_fuzz name)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz)
 endfunction()
 
+add_custom_target(generated) # every source that is made by a tool: enough to look at the code, not to run it
+
 # tl_proto(<target> ROOT <proto root> FILES <relative .proto files…>): protobuf-c messages, and the
 # FileDescriptorSet of all of them as a byte array <target>_descriptors / <target>_descriptors_len.
 function(tl_proto target)
@@ -116,4 +118,5 @@ function(tl_proto target)
   set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE ON)
   target_include_directories(${target} SYSTEM PUBLIC ${out})
   target_link_libraries(${target} PUBLIC PkgConfig::PROTOBUFC)
+  add_dependencies(generated ${target})
 endfunction()
