@@ -144,7 +144,8 @@ static bus_err encode_headers(const bus_event *event, bus_scratch *scratch, bus_
             give(&out, (bus_view){row->name, row->name_len}, value);
     }
     // JSON is implied inside an event; beside a bare payload it has to be said.
-    if (body.len && event->datacontenttype.len == 0)
+    bool json_made = body.len && (uint8_t *)body.ptr == scratch->buf + reserve;
+    if (json_made && event->datacontenttype.len == 0)
         give(&out, BUS_VIEW("datacontenttype"), BUS_VIEW("application/json"));
     for (uint32_t i = 0; i < event->extra_count && !err; i++)
         err = give_extra(&out, &event->extra[i]);

@@ -76,7 +76,8 @@ typedef struct {
 
 static inline bus_cursor bus_cursor_of(bus_view bytes)
 {
-    return (bus_cursor){(const uint8_t *)bytes.ptr, (const uint8_t *)bytes.ptr + bytes.len};
+    const uint8_t *at = (const uint8_t *)(bytes.ptr ? bytes.ptr : "");
+    return (bus_cursor){at, at + bytes.len};
 }
 // bus_cursor_next reads one header or scalar; false at the end or on bytes that validation would refuse.
 bool bus_cursor_next(bus_cursor *c, bus_pack_value *out);

@@ -34,7 +34,7 @@ static bus_err check_token(bus_view token, const char *what, bool (*allowed)(uns
     if (token.len == 0)
         return bus_fail(BUS_EINVAL, "%s is empty, expected %s", what, rule);
     if (token.len > BUS_LANE_NAME_MAX)
-        return bus_fail(BUS_EINVAL, "%s '%.40s…' has %zu characters, at most %d are allowed", what,
+        return bus_fail(BUS_EINVAL, "%s '%.32s…' has %zu characters, at most %d are allowed", what,
                         token.ptr, token.len, BUS_LANE_NAME_MAX);
     for (size_t i = 0; i < token.len; i++)
         if (!allowed((unsigned char)token.ptr[i]))
