@@ -1,0 +1,69 @@
+// inside: the parts of an exchange that exchange.c, feed.c, rest.c and admin.c share. Nobody else's.
+#ifndef FEEDS_SIM_INSIDE_H
+#define FEEDS_SIM_INSIDE_H
+
+#include "feeds/sim/capture.h"
+#include "feeds/sim/exchange.h"
+#include "feeds/sim/history.h"
+#include "feeds/sim/play.h"
+
+// One symbol of the exchange.
+typedef struct {
+    const char *name;
+    sim_history *history;
+    int price_digits, quantity_digits; // how its numbers are written
+    int price_scale, quantity_scale;   // digits they need
+    uint64_t snapshots_left;           // recorded ones still ahead
+    bool unreadable;                   // a level of it did not fit; said once
+} sim_instrument;
+
+// A depth request that waits for a recorded snapshot.
+typedef struct {
+    void *cookie;
+    int symbol_no;
+    size_t limit;
+} sim_waiter;
+
+enum { SIM_WAITERS_MAX = 256 };
+
+struct sim_exchange {
+    sim_exchange_opts opts;
+    int64_t speed_milli;
+    sim_hub hub;
+    sim_sendlog *log;
+    sim_capture *capture; // NULL: synthetic
+    sim_play play;
+    sim_instrument *instrument; // one per symbol of the topics
+    size_t instrument_count;
+    sim_text info; // exchangeInfo, whole
+    sim_waiter waiter[SIM_WAITERS_MAX];
+    size_t waiter_count;
+    struct {
+        uint64_t recorded, passed, served, own;
+    } snapshots;
+    sim_change *changes; // of one frame
+    size_t change_count, change_cap;
+    sim_book scratch;
+    sim_answer_fn answer_fn;
+    void *answer_ctx;
+};
+
+// --- feed.c: capture frames into books and to the hub
+extern const sim_play_host sim_feed_host;
+void sim_feed_own_depth(sim_exchange *x, int symbol_no, size_t limit, sim_text *out);
+// Recorded bodies with more levels than limit are cut.
+void sim_depth_cut(bus_view body, size_t limit, sim_text *out);
+void sim_levels_render(const sim_book *book, sim_side side, size_t limit, int price_digits,
+                       int quantity_digits, sim_text *out);
+
+// --- info.c
+bus_err sim_info_load(sim_exchange *x);
+// sim_info_render: the body with only the symbols named (JSON array text or one name); BUS_ENOTFOUND.
+bus_err sim_info_render(const sim_exchange *x, bus_view symbol, bus_view symbols, sim_text *out);
+
+// --- rest.c, admin.c: one request; status 404 when the path is not theirs
+void sim_rest_ask(sim_exchange *x, const sim_ask *ask, sim_answer *answer);
+void sim_admin_ask(sim_exchange *x, const sim_ask *ask, sim_answer *answer, bus_mono now);
+bool sim_query_get(bus_view query, const char *key, bus_view *value);
+
+#endif
