@@ -39,7 +39,7 @@ typedef struct work_event {
     uint64_t seq;             /* its sequence in the recorded stream */
     int64_t event_time_ns;    /* the venue's time of what happened */
     int64_t recorded_time_ns; /* when it was received */
-    work_view topic;          /* where it was published, e.g. act.exchange.binance.trade.tape.BTCUSDT */
+    work_view topic; /* where it was published, e.g. act.exchange.binance.trade.tape.BTCUSDT */
     work_view id, source, type, subject, exchange, correlationid;
     work_view datacontenttype;
     work_view data;   /* one msgpack value; for application/json in JSON's data model */
@@ -55,10 +55,10 @@ typedef enum work_data_kind {
 typedef struct work_output {
     uint32_t struct_size;
     uint32_t data_kind; /* work_data_kind */
-    work_view lane;     /* "<domain>.<entity>.<event>[.<id>[.<id>]]": goes to sc.<scenario>.<lane> */
-    work_view topic;    /* used when lane is empty */
-    work_view type;     /* empty: made from the lane */
-    work_view subject;  /* "<entity_type>/<entity_id>" */
+    work_view lane;    /* "<domain>.<entity>.<event>[.<id>[.<id>]]": goes to sc.<scenario>.<lane> */
+    work_view topic;   /* used when lane is empty */
+    work_view type;    /* empty: made from the lane */
+    work_view subject; /* "<entity_type>/<entity_id>" */
     work_view data;
 } work_output;
 
