@@ -89,9 +89,11 @@ bool feed_scan_u64(feed_scan *s, uint64_t *out)
     const char *from = s->at;
     uint64_t v = 0;
     while (s->at < s->end && *s->at >= '0' && *s->at <= '9') {
-        if (s->at - from >= 18 && v > (uint64_t)(INT64_MAX - 9) / 10)
+        uint64_t digit = (uint64_t)(*s->at - '0');
+        if (s->at - from >= 18 && v > (INT64_MAX - digit) / 10)
             return feed_scan_fail(s, "a number beyond 2^63");
-        v = v * 10 + (uint64_t)(*s->at++ - '0');
+        v = v * 10 + digit;
+        s->at++;
     }
     if (s->at == from)
         return feed_scan_fail(s, "an unsigned integer is expected");
