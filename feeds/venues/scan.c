@@ -282,8 +282,54 @@ void feed_level_list_release(feed_level_list *list)
     *list = (feed_level_list){NULL, 0, 0};
 }
 
+// Eight digits at once: the fraction as the venues write it. False when one is no digit.
+static inline bool eight_digits(const char *p, uint64_t *out)
+{
+    uint64_t v;
+    memcpy(&v, p, 8); // first digit in the lowest byte: little-endian machines only, see below
+    if ((v & 0xf0f0f0f0f0f0f0f0) != 0x3030303030303030 ||
+        ((v + 0x0606060606060606) & 0xf0f0f0f0f0f0f0f0) != 0x3030303030303030)
+        return false;
+    v = (v & 0x0f0f0f0f0f0f0f0f) * 2561 >> 8;               // pairs
+    v = (v & 0x00ff00ff00ff00ff) * 6553601 >> 16;           // fours
+    *out = (v & 0x0000ffff0000ffff) * 42949672960001 >> 32; // all eight
+    return true;
+}
+
+// `<digits>.<eight digits>"` at p; NULL when it looks otherwise. At least 28 bytes are readable.
+static inline const char *usual_decimal(const char *p, feed_decimal *out)
+{
+    const char *from = p;
+    uint64_t whole = 0;
+    for (; p - from < 10 && (unsigned)(*p - '0') < 10; p++)
+        whole = whole * 10 + (uint64_t)(*p - '0');
+    if (p == from || p[0] != '.' || p[9] != '"' || !eight_digits(p + 1, &out->fraction))
+        return NULL;
+    out->text = (bus_view){from, (size_t)(p - from) + 9};
+    out->whole = whole;
+    out->digits = 8;
+    return p + 10;
+}
+
+// A level as nearly all are, `["123.12345678","0.12345678"]`, in a third of the steps; false leaves
+// everything to the general way.
+static inline bool usual_level(feed_scan *s, feed_level *out)
+{
+    if (__BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__ || s->rule || s->end - s->at < 64 ||
+        s->at[0] != '[' || s->at[1] != '"')
+        return false;
+    const char *p = usual_decimal(s->at + 2, &out->price);
+    if (!p || p[0] != ',' || p[1] != '"' || !(p = usual_decimal(p + 2, &out->quantity)) ||
+        *p != ']')
+        return false;
+    s->at = p + 1;
+    return true;
+}
+
 static bool level(feed_scan *s, feed_level *out)
 {
+    if (usual_level(s, out))
+        return true;
     if (!feed_scan_char(s, '[') || !feed_scan_decimal(s, &out->price) || !feed_scan_char(s, ',') ||
         !feed_scan_decimal(s, &out->quantity))
         return false;

@@ -3,8 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "feeds/venues/book.h"
-
 void feed_session_init(feed_session *session, const feed_venue *venue, const feed_opts *opts)
 {
     session->venue = venue;
@@ -82,10 +80,12 @@ void feed_session_down(feed_session *session, const feed_link *link, const char 
 
 void feed_session_stale(feed_session *session, bus_span silent, bus_span limit, const feed_now *now)
 {
-    bus_pack *p = feed_emit_data(&session->emit, 3);
+    bool received = session->last_received.ns != 0;
+    bus_pack *p = feed_emit_data(&session->emit, 2 + received);
     feed_put_uint(p, "silent_ms", (uint64_t)(silent.ns / 1000000));
     feed_put_uint(p, "limit_ms", (uint64_t)(limit.ns / 1000000));
-    feed_put_instant(p, "last_received", session->last_received.ns);
+    if (received)
+        feed_put_instant(p, "last_received", session->last_received.ns);
     own(session, "stale", NULL, now);
 }
 
@@ -139,6 +139,21 @@ void feed_session_degraded(feed_session *session, const char *symbol, const char
     if (symbol)
         feed_put_text(p, "symbol", symbol);
     own(session, "degraded", symbol, now);
+}
+
+void feed_session_difference(feed_session *session, const feed_difference *d, const feed_now *now)
+{
+    bus_pack *p = feed_emit_data(&session->emit, 9);
+    feed_put_text(p, "reason", "snapshot_difference");
+    feed_put_text(p, "text", "the book is not what the venue's snapshot of the same update says");
+    feed_put_text(p, "symbol", d->symbol);
+    feed_put_uint(p, "last_update_id", d->last_update_id);
+    feed_put_uint(p, "levels", d->levels);
+    feed_put_text(p, "side", d->side);
+    feed_put_text(p, "price", d->price);
+    feed_put_text(p, "expected", d->expected);
+    feed_put_text(p, "got", d->got);
+    own(session, "degraded", d->symbol, now);
 }
 
 bool feed_channel_fresh(feed_session *session, feed_channel *channel, const char *symbol,

@@ -57,6 +57,13 @@ void feed_session_whole(feed_session *session, const char *symbol, uint64_t snap
                         uint64_t last_update_id, const feed_now *now);
 void feed_session_degraded(feed_session *session, const char *symbol, const char *reason,
                            const char *text, const feed_now *now);
+// A whole book and the venue's snapshot of the same update differ in `levels` levels; the first one.
+typedef struct {
+    const char *symbol, *side, *price, *expected, *got; // expected: the venue's quantity
+    uint64_t last_update_id;
+    uint32_t levels;
+} feed_difference;
+void feed_session_difference(feed_session *session, const feed_difference *d, const feed_now *now);
 
 // A stream of messages of one symbol: where they go and the last id.
 typedef struct {

@@ -1,6 +1,5 @@
 // Depth frames and the venue's rule for keeping a book: see "Book of one symbol" in the specification;
 // the states there are binance_state here (OFF: no connection yet).
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -278,15 +277,16 @@ static void compare(binance *b, binance_symbol *symbol, uint64_t id, uint32_t bi
     if (id != symbol->sync.last || load(b, &b->other, bids))
         return;
     uint32_t levels = feed_book_compare(&symbol->sync.book, &b->other, &first);
-    if (levels == 0)
+    if (levels == 0 || levels == UINT32_MAX)
         return;
-    char text[256];
-    snprintf(text, sizeof text,
-             "%u levels differ from the venue's snapshot %llu; first: %s %s, %s "
-             "here, %s there",
-             levels, (unsigned long long)id, first.side == FEED_BID ? "bid" : "ask", first.a.price,
-             first.a.quantity, first.b.quantity);
-    feed_session_degraded(&b->base, symbol->name, "snapshot_difference", text, now);
+    feed_difference d = {.symbol = symbol->name,
+                         .side = first.side == FEED_BID ? "bid" : "ask",
+                         .price = first.a.price,
+                         .expected = first.b.quantity,
+                         .got = first.a.quantity,
+                         .last_update_id = id,
+                         .levels = levels};
+    feed_session_difference(&b->base, &d, now);
 }
 
 bus_err feed_binance_sync_snapshot(binance *b, binance_symbol *symbol, bus_view body,

@@ -274,7 +274,9 @@ Test(binance, an_answer_that_meets_a_whole_book_is_compared_and_a_difference_tol
                         "\"asks\":[[\"9.0\",\"1.0\"]]}";
     p.session->venue->response(p.session, &again, 200, bus_view_of(other), &p.now);
     cr_expect(s->degraded == 1);
-    cr_expect(strstr(json_string_value(json_object_get(t.last_data, "text")), "5.0") != NULL);
+    cr_expect_str_eq(json_string_value(json_object_get(t.last_data, "price")), "5.0");
+    cr_expect_str_eq(json_string_value(json_object_get(t.last_data, "expected")), "1.5");
+    cr_expect_str_eq(json_string_value(json_object_get(t.last_data, "got")), "1.0");
 }
 
 Test(binance, a_whole_book_is_published_again_at_the_cadence)
