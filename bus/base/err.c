@@ -4,6 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#undef bus_fail
+#undef bus_note
+
 enum { TEXT_CAP = 1024 };
 
 static _Thread_local char err_text[TEXT_CAP];
