@@ -2,7 +2,7 @@
 #
 # report_open <name>                 a new set of results, build/report/<name>.tsv
 # report_run <row> <command…>        a program whose last `N passed, N failed[, N skipped]` counts
-# report_step <row> <command…>       a command that passes or fails as one
+# report_step <row> <command…>       a command that passes or fails as one; $report_ok says which (1, 0)
 # report_close                       the sum as the last line; fails when something failed or nothing ran
 
 report_open() {
@@ -42,8 +42,10 @@ report_step() {
     local row=$1 log=$report_dir/${1//[ \/]/-}.log start=$SECONDS
     shift
     if "$@" >"$log" 2>&1 </dev/null; then
+        report_ok=1
         report_row "$row" 1 0 0 $((SECONDS - start))
     else
+        report_ok=0
         report_row "$row" 0 1 0 $((SECONDS - start))
         report_show "$log"
     fi
