@@ -1,0 +1,51 @@
+// args: command lines read by one table, so that every verb takes options, asks for help and refuses
+// mistakes in the same way. Thread: main. Source: schemas/specs/cli.md, "Command line".
+#ifndef CLI_ARGS_H
+#define CLI_ARGS_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "bus/base/err.h"
+
+typedef struct {
+    const char *name;  // without the dashes; NULL ends a table
+    char letter;       // 0: none
+    const char *value; // what --help calls the value; NULL: a switch
+    const char *help;
+} lane_option;
+
+typedef struct lane_cli lane_cli;
+typedef struct {
+    const char *name; // "scenario create"; NULL ends a table
+    const char *args; // what --help shows behind it: "ID"
+    int args_min, args_max;
+    const char *help;           // one line
+    const lane_option *options; // or NULL
+    int (*run)(lane_cli *cli);  // exit code
+} lane_verb;
+
+extern const lane_option lane_common_options[];
+
+enum { LANE_ARGS_MAX = 32, LANE_GIVEN_MAX = 64 };
+typedef struct {
+    const lane_verb *verb;
+    const char *arg[LANE_ARGS_MAX]; // borrowed from argv
+    int args;
+    struct {
+        const lane_option *option;
+        const char *value;
+    } given[LANE_GIVEN_MAX];
+    int given_count;
+    bool help; // --help was asked for
+} lane_args;
+
+// lane_args_read reads what follows the verb. BUS_EUSAGE names the mistake.
+bus_err lane_args_read(lane_args *out, const lane_verb *verb, int argc, char **argv);
+bool lane_args_has(const lane_args *args, const char *name);
+const char *lane_args_value(const lane_args *args, const char *name); // the last one given, or NULL
+// lane_args_next: the values of an option that may be given several times; *at starts at 0.
+const char *lane_args_next(const lane_args *args, const char *name, int *at);
+void lane_args_help(FILE *out, const lane_verb *verb);
+
+#endif
