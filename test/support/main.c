@@ -79,5 +79,6 @@ int main(int argc, char **argv)
     if (counts.skipped)
         printf(", %zu skipped", counts.skipped);
     putchar('\n');
-    return counts.failed ? 1 : 0;
+    fflush(NULL);
+    _exit(counts.failed ? 1 : 0); // the tests' processes look for leaks; Criterion's own are not ours
 }
