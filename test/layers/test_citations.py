@@ -10,7 +10,7 @@ BREAK = re.compile(r"\s*\n\s*(?://|\*|#)?\s*")
 
 
 def headings(spec: str) -> set[str]:
-    return {line.lstrip("#").strip() for line in text(f"schemas/specs/{spec}").splitlines() if line.startswith("#")}
+    return {line.lstrip("#").replace("`", "").strip() for line in text(f"schemas/specs/{spec}").splitlines() if line.startswith("#")}
 
 
 def citations():

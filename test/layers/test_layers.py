@@ -17,7 +17,7 @@ MAY_INCLUDE = {
     "store/dataset": {"bus/base"},
     "store": {"bus", "core", "feeds/venues", "store/dataset"},
     "workhost/devkit": set(),
-    "workhost/workers": {"workhost/devkit"},
+    "workhost/workers": {"workhost/devkit", "bus/base", "bus/event"},  # values, never the bus itself
     "workhost": {"bus", "core", "store/dataset", "workhost/devkit"},
     "gateway": {"bus"},
     "cli": {"bus"},

@@ -74,6 +74,8 @@ def test_types_do_not_end_in_t():
 def test_headers_are_guarded_by_their_path():
     wrong = []
     for f in sources():
+        if f.startswith("workhost/devkit/"):
+            continue  # a header for others' programs, with a name of its own
         guard = re.sub(r"[^A-Z0-9]", "_", f.upper())
         if f.endswith(".h") and f"#ifndef {guard}\n#define {guard}\n" not in text(f):
             wrong.append(f"{f}: no guard {guard}")
