@@ -23,7 +23,7 @@ struct bus_lease {
     bus_gate gate; // guards what follows
     bus_lease_logic logic;
     char seen[HOLDER_CAP];
-    bool closing;
+    bool closing, abandoned;
 };
 
 // --- the keeper's thread ------------------------------------------------------------------------------------
@@ -53,8 +53,8 @@ static void read_key(bus_lease *lease)
         revision = entry.revision;
         bus_kv_entry_release(&entry);
     }
-    // Our own name is no obstacle: we know that we do not hold it any more.
-    bool is_free = !*holder || strcmp(holder, lease->holder) == 0;
+    // Our own name is an obstacle like any other: what we sent before we lost it may still be on its way.
+    bool is_free = !*holder;
     bus_gate_lock(&lease->gate);
     bus_lease_logic_seen(&lease->logic, revision, is_free, bus_machine_mono());
     memcpy(lease->seen, holder, sizeof holder);
@@ -126,7 +126,7 @@ static void turn(bus_lease *lease)
 static void give_back(bus_lease *lease)
 {
     bus_gate_lock(&lease->gate);
-    bool held = bus_lease_logic_held(&lease->logic, bus_machine_mono());
+    bool held = !lease->abandoned && bus_lease_logic_held(&lease->logic, bus_machine_mono());
     uint64_t revision = lease->logic.revision;
     lease->logic.held = false;
     bus_gate_unlock(&lease->gate);
@@ -209,14 +209,25 @@ const char *bus_lease_holder(const bus_lease *lease, char *buf, size_t cap)
     return buf;
 }
 
-void bus_lease_close(bus_lease *lease)
+static void end(bus_lease *lease, bool abandoned)
 {
     if (!lease)
         return;
     bus_gate_lock(&lease->gate);
     lease->closing = true;
+    lease->abandoned = abandoned;
     bus_gate_signal(&lease->gate);
     bus_gate_unlock(&lease->gate);
     pthread_join(lease->keeper, NULL);
     release(lease);
+}
+
+void bus_lease_close(bus_lease *lease)
+{
+    end(lease, false);
+}
+
+void bus_lease_abandon(bus_lease *lease)
+{
+    end(lease, true);
 }

@@ -23,6 +23,9 @@ bool bus_lease_poll(bus_lease *lease, uint64_t *fence);
 bool bus_lease_held(const bus_lease *lease); // bus_lease_poll without the fence
 // bus_lease_holder: who has it, as last seen; "" nobody or not known.
 const char *bus_lease_holder(const bus_lease *lease, char *buf, size_t cap);
-void bus_lease_close(bus_lease *lease); // gives it back when held
+// bus_lease_close gives it back when held: somebody else may take it at once. Only when everything sent under
+// it is acknowledged; else bus_lease_abandon, which lets it run out.
+void bus_lease_abandon(bus_lease *lease);
+void bus_lease_close(bus_lease *lease);
 
 #endif
