@@ -1,6 +1,6 @@
 // service: RPCs on the bus as a NATS service (discoverable: $SRV.PING, INFO, STATS), and the client of them.
 // Requests and replies are protobuf (protobuf-c), or JSON when the request says Content-Type:
-// application/json (then the reply is JSON too). Handlers run on the owner's thread, from
+// application/json or begins with '{' (then the reply is JSON too). Handlers run on the owner's thread, from
 // bus_service_poll. Source: schemas/specs/services.md.
 #ifndef BUS_NATS_SERVICE_H
 #define BUS_NATS_SERVICE_H
@@ -26,17 +26,20 @@ typedef struct {
     const char *daemon; // service name, e.g. "stored"
     const char *description;
     const char *service;        // "virtufin.api.v1.Scenarios"
-    const bus_method *methods;  // ends with method NULL
+    const bus_method *methods;  // ends with method NULL; borrowed until close
     const uint8_t *descriptors; // serialized FileDescriptorSet, served on svc.reflect.<daemon>
     size_t descriptors_len;
     void *ctx;
     bus_wake wake;
 } bus_service_spec;
-// Several specs with the same daemon name on one connection share one NATS service.
+// All specs of one open share one NATS service: the daemon, description, descriptors and wake of the first
+// count. Works before the broker is there.
 bus_err bus_service_open(bus_service **out, bus_conn *conn, const bus_service_spec *specs,
                          size_t count);
-void bus_service_poll(bus_service *service); // runs handlers; bounded work per call
-void bus_service_close(bus_service *service);
+// Runs handlers; bounded work per call (then it wakes again by itself). Call it on wake and, while streams
+// are open, at least once a second: that is when silence is noticed.
+void bus_service_poll(bus_service *service);
+void bus_service_close(bus_service *service); // calls not answered yet end with UNAVAILABLE
 
 void bus_call_reply(bus_call *call, const ProtobufCMessage *reply);   // unary: ends the call
 bus_err bus_call_fail(bus_call *call, bus_err err, const char *text); // ends the call; returns err
@@ -51,7 +54,7 @@ bus_call_keep(bus_call *call); // take the request over (free with protobuf_c_me
 
 // --- client ------------------------------------------------------------------------------------------
 // bus_service_call: unary. *reply is freed with protobuf_c_message_free_unpacked(…, NULL).
-// The error of the service comes back as bus_err with its text.
+// The error of the service comes back as bus_err with its text. BUS_EUNAVAILABLE: nobody serves it.
 bus_err bus_service_call(bus_conn *conn, const char *service, const char *method,
                          const ProtobufCMessage *request,
                          const ProtobufCMessageDescriptor *reply_type, bus_span timeout,
@@ -61,6 +64,7 @@ bus_err bus_stream_call_open(bus_stream_call **out, bus_conn *conn, const char *
                              const char *method, const ProtobufCMessage *request,
                              const ProtobufCMessageDescriptor *reply_type, bus_wake wake);
 // *item NULL and BUS_OK: nothing yet within timeout. *ended with the status as return value.
+// Call it at least once a second: that is when the caller's signs of life are sent.
 bus_err bus_stream_call_next(bus_stream_call *call, bus_span timeout, ProtobufCMessage **item,
                              bool *ended);
 void bus_stream_call_close(bus_stream_call *call); // cancels when not ended
