@@ -90,12 +90,48 @@ natsStatus bus_sub_attach(bus_sub *sub, natsConnection *nc)
     return NATS_OK;
 }
 
+// In 3.4.1 the connection's reader looks a subscription up and locks it only after it gave up the lock of
+// the table: one that is destroyed in between is locked when it is freed memory (seen as an abort in
+// pthread_mutex_lock; mended in 3.6.1). So the last reference is given up later than any such reader can
+// still be on its way.
+enum { GRAVES = 256 };
+static const bus_span grave_age = {INT64_C(2000000000)};
+static struct {
+    pthread_mutex_t lock;
+    struct {
+        natsSubscription *on;
+        bus_mono since;
+    } at[GRAVES];
+    uint32_t first, count;
+} graves = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static void bury(natsSubscription *on)
+{
+    natsSubscription *old[GRAVES];
+    uint32_t freed = 0;
+    bus_mono now = bus_now_mono();
+    pthread_mutex_lock(&graves.lock);
+    while (
+        graves.count == GRAVES ||
+        (graves.count && bus_mono_since(now, graves.at[graves.first].since).ns >= grave_age.ns)) {
+        old[freed++] = graves.at[graves.first].on;
+        graves.first = (graves.first + 1) % GRAVES;
+        graves.count--;
+    }
+    uint32_t last = (graves.first + graves.count++) % GRAVES;
+    graves.at[last].on = on;
+    graves.at[last].since = now;
+    pthread_mutex_unlock(&graves.lock);
+    for (uint32_t i = 0; i < freed; i++)
+        natsSubscription_Destroy(old[i]);
+}
+
 void bus_sub_detach(bus_sub *sub)
 {
     if (!sub->on)
         return;
     natsSubscription_Unsubscribe(sub->on);
-    natsSubscription_Destroy(sub->on);
+    bury(sub->on);
     sub->on = NULL;
 }
 
