@@ -1,0 +1,24 @@
+// asyncapi <folder of event schemas>: prints the AsyncAPI document; schemas/asyncapi.json is its output.
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "store/asyncapi.h"
+#include "tradelane_version.h"
+
+int main(int argc, char **argv)
+{
+    char *text = NULL;
+    size_t len = 0;
+    if (argc != 2 || argv[1][0] == '-') {
+        fprintf(stderr, "usage: asyncapi <folder of event schemas>\n");
+        return 2;
+    }
+    if (store_asyncapi_text(&text, &len, argv[1], TRADELANE_VERSION)) {
+        fprintf(stderr, "asyncapi: %s\n", bus_err_text());
+        return 1;
+    }
+    bool ok = fwrite(text, 1, len, stdout) == len && fflush(stdout) == 0;
+    free(text);
+    return ok ? 0 : 1;
+}

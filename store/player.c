@@ -1,0 +1,504 @@
+#include "store/player.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bus/base/log.h"
+#include "store/reports.h"
+
+enum { TURN_EVENTS = 512 }; // sent before commands and reports are looked at again
+static const bus_span nap = {INT64_C(100000000)}; // the reader wants a look as often
+
+// --- showing ------------------------------------------------------------------------------------------
+
+static void show_now(store_player *p)
+{
+    bus_mono now = bus_now_mono();
+    store_player_picture(p, now);
+    store_mailbox_show(p->box, &p->info);
+    p->shown = now;
+}
+
+static void set_state(store_player *p, store_replay_state state)
+{
+    p->info.state = state;
+    p->info.change++;
+    if (store_replay_is_end(state))
+        p->info.ended = bus_now_wall();
+}
+
+static void fail(store_player *p, bus_err err)
+{
+    p->info.error = err;
+    snprintf(p->info.message, sizeof p->info.message, "%s", bus_err_text());
+    bus_warn("replay on '%s' failed: %s", p->info.selector, p->info.message);
+    set_state(p, STORE_REPLAY_FAILED);
+}
+
+static void answer(store_player *p, store_replay_verb verb, void *call, bus_err err)
+{
+    store_replay_result result = {.verb = verb, .call = call, .err = err};
+    if (err)
+        snprintf(result.text, sizeof result.text, "%s", bus_err_text());
+    show_now(p); // whoever gets the answer asks for the picture
+    store_mailbox_answer(p->box, &result);
+}
+
+// --- runs ---------------------------------------------------------------------------------------------
+
+static bus_wake wake_of(store_player *p)
+{
+    return (bus_wake){store_mailbox_raise, p->box};
+}
+
+static bus_err connect_one(store_player *p, bus_conn **out, bus_profile profile)
+{
+    bus_conn_opts opts = p->opts.source;
+    opts.profile = profile;
+    opts.wake = wake_of(p);
+    bus_err err = bus_conn_open(out, &opts);
+    for (int tries = 0; !err && tries < 50; tries++) {
+        err = bus_conn_wait(*out, BUS_SPAN_MS(100));
+        if (err != BUS_EUNAVAILABLE && err != BUS_ETIMEOUT)
+            break;
+        if (atomic_load(&p->box->quit))
+            return bus_fail(BUS_ECANCELLED, "the replay was closed");
+        if (tries < 49)
+            err = BUS_OK;
+    }
+    return err;
+}
+
+static void close_run(store_player *p)
+{
+    bus_sub_close(p->done);
+    p->done = NULL;
+    store_source_release(&p->source);
+    bus_credit_close(p->credit);
+    p->credit = NULL;
+}
+
+static bus_err open_run(store_player *p)
+{
+    char subject[BUS_SUBJECT_BUF];
+    snprintf(subject, sizeof subject, "replay.%s.done.*", p->info.runid);
+    bus_sub_opts reports = {.subject = subject, .wake = wake_of(p)};
+    bus_credit_opts credit = {.selector = p->info.selector,
+                              .first_seq = p->info.first_seq,
+                              .window_events = p->opts.window_events,
+                              .window_bytes = p->opts.window_bytes,
+                              .lease = p->opts.lease};
+    bus_err err = bus_credit_open(&p->credit, &credit);
+    if (!err)
+        err = bus_sub_open(&p->done, p->publish, &reports);
+    if (!err)
+        err = store_source_open(&p->source, p->read, p->info.stream, p->info.first_seq,
+                                p->info.last_seq, p->info.selector, p->info.runid, wake_of(p));
+    return err;
+}
+
+// A new run from `first`: nothing of the old one stays.
+static bus_err begin_run(store_player *p, uint64_t first)
+{
+    close_run(p);
+    bus_err err = bus_identity_run(p->info.runid);
+    if (err)
+        return err;
+    store_replay_info *info = &p->info;
+    info->first_seq = first;
+    info->position = first - 1;
+    info->sent = info->bytes = info->skipped = info->missing = 0;
+    info->clock = p->highest = (bus_recorded_time){0};
+    p->marks = 0;
+    p->samples = 0;
+    p->range_over = p->blocked = p->waited = false;
+    p->due = (bus_mono){0};
+    p->run_began = bus_now_mono();
+    store_pace_restart(&p->pace);
+    err = open_run(p);
+    if (err)
+        return err;
+    p->start_until = bus_mono_add(p->run_began, p->opts.join_timeout);
+    set_state(p, info->expected_count ? STORE_REPLAY_STARTING
+                 : p->resume_paused   ? STORE_REPLAY_PAUSED
+                                      : STORE_REPLAY_RUNNING);
+    bus_info("replay on '%s': run %s over '%s' %" PRIu64 "..%" PRIu64, info->selector, info->runid,
+             info->stream, info->first_seq, info->last_seq);
+    return BUS_OK;
+}
+
+static bus_err start(store_player *p)
+{
+    bus_seq_range range;
+    bus_profile profile = p->opts.speed.millionths ? BUS_PROFILE_LATENCY : BUS_PROFILE_BULK;
+    bus_err err = connect_one(p, &p->read, BUS_PROFILE_BULK);
+    if (!err)
+        err = connect_one(p, &p->publish, profile);
+    if (!err)
+        err = store_range_find(p->read, &p->opts.range, &range);
+    if (err)
+        return err;
+    p->info.last_seq = range.last;
+    err = begin_run(p, range.first);
+    memcpy(p->info.replay, p->info.runid, sizeof p->info.replay);
+    return err;
+}
+
+// --- commands -----------------------------------------------------------------------------------------
+
+static bus_err refuse(const store_player *p, const char *what)
+{
+    return bus_fail(BUS_ESTATE, "replay on '%s' is %s: it cannot %s", p->info.selector,
+                    store_replay_state_name(p->info.state), what);
+}
+
+static bus_err do_pause(store_player *p)
+{
+    if (p->info.state == STORE_REPLAY_STARTING) {
+        p->resume_paused = true;
+        return BUS_OK;
+    }
+    if (p->info.state != STORE_REPLAY_RUNNING)
+        return refuse(p, "be paused");
+    bus_credit_stopped(p->credit);
+    set_state(p, STORE_REPLAY_PAUSED);
+    return BUS_OK;
+}
+
+static bus_err do_resume(store_player *p)
+{
+    if (p->info.state == STORE_REPLAY_STARTING) {
+        p->resume_paused = false;
+        return BUS_OK;
+    }
+    if (p->info.state != STORE_REPLAY_PAUSED)
+        return refuse(p, "be resumed");
+    if (p->stepping)
+        return bus_fail(BUS_ESTATE, "replay on '%s' has a step of %" PRIu64 " events under way",
+                        p->info.selector, p->steps);
+    store_pace_restart(&p->pace);
+    set_state(p, STORE_REPLAY_RUNNING);
+    return BUS_OK;
+}
+
+static bus_err do_step(store_player *p, const store_replay_command *c)
+{
+    if (p->info.state != STORE_REPLAY_PAUSED)
+        return refuse(p, "step: pause it first");
+    if (p->stepping)
+        return bus_fail(BUS_ESTATE, "replay on '%s' has a step of %" PRIu64 " events under way",
+                        p->info.selector, p->steps);
+    p->stepping = true;
+    p->steps = c->n;
+    p->step_call = c->call;
+    return BUS_OK;
+}
+
+static void end_step(store_player *p, bus_err err)
+{
+    if (!p->stepping)
+        return;
+    p->stepping = false;
+    p->steps = 0;
+    bus_credit_stopped(p->credit);
+    answer(p, STORE_REPLAY_STEP, p->step_call, err);
+}
+
+static bus_err find_target(store_player *p, const store_replay_command *c, uint64_t *first)
+{
+    bus_seq_range range = {p->range_first, p->info.last_seq};
+    *first = c->n;
+    if (c->n == 0)
+        return store_range_seek(p->read, p->info.stream, range, c->time, first);
+    if (c->n < range.first || c->n > range.last)
+        return bus_fail(BUS_ERANGE,
+                        "sequence %" PRIu64 " is outside the range of the replay, %" PRIu64
+                        " to %" PRIu64,
+                        c->n, range.first, range.last);
+    return BUS_OK;
+}
+
+// Who took part is given the time of a start to come back to the new run.
+static void expect_members(store_player *p)
+{
+    bus_credit_member m;
+    p->info.expected_count = 0;
+    for (size_t i = 0; bus_credit_at(p->credit, i, &m); i++) {
+        if (m.state != BUS_MEMBER_JOINED)
+            continue;
+        bus_view_copy(m.name, p->info.expected[p->info.expected_count], sizeof p->info.expected[0]);
+        p->info.awaited[p->info.expected_count++] = true;
+    }
+}
+
+static bus_err do_seek(store_player *p, const store_replay_command *c)
+{
+    uint64_t first;
+    bus_err err = find_target(p, c, &first);
+    if (err)
+        return err;
+    if (p->info.state != STORE_REPLAY_STARTING) {
+        p->resume_paused = p->info.state == STORE_REPLAY_PAUSED;
+        expect_members(p);
+        p->may_miss = true;
+    }
+    bus_fail(BUS_ECANCELLED, "the replay was moved to sequence %" PRIu64, first);
+    end_step(p, BUS_ECANCELLED);
+    store_player_watermark(p, true, "seek");
+    err = begin_run(p, first);
+    if (err)
+        fail(p, err);
+    return err;
+}
+
+static bus_err do_speed(store_player *p, store_speed speed)
+{
+    p->info.speed = speed;
+    p->info.change++;
+    store_pace_set(&p->pace, speed);
+    return BUS_OK;
+}
+
+static void command(store_player *p, store_replay_command *c)
+{
+    bus_err err = BUS_OK;
+    switch (c->verb) {
+    case STORE_REPLAY_PAUSE:
+        err = do_pause(p);
+        break;
+    case STORE_REPLAY_RESUME:
+        err = do_resume(p);
+        break;
+    case STORE_REPLAY_STEP:
+        err = do_step(p, c);
+        if (!err)
+            return; // answered when the events are sent
+        break;
+    case STORE_REPLAY_SEEK:
+        err = do_seek(p, c);
+        break;
+    case STORE_REPLAY_SPEED:
+        err = do_speed(p, c->speed);
+        break;
+    case STORE_REPLAY_STOP:
+        set_state(p, STORE_REPLAY_STOPPED);
+        break;
+    case STORE_REPLAY_JOIN:
+        store_player_join(p, c);
+        return;
+    case STORE_REPLAY_DONE:
+        store_player_report(p, bus_view_of(c->participant), c->n, c->leave);
+        break;
+    case STORE_REPLAY_START:
+        return;
+    }
+    answer(p, c->verb, c->call, err);
+}
+
+static void take_commands(store_player *p)
+{
+    store_replay_command c;
+    while (!store_replay_is_end(p->info.state) && store_mailbox_next(p->box, &c)) {
+        command(p, &c);
+        free(c.filter);
+    }
+}
+
+// --- starting -----------------------------------------------------------------------------------------
+
+static void leave_starting(store_player *p)
+{
+    store_pace_restart(&p->pace);
+    set_state(p, p->resume_paused ? STORE_REPLAY_PAUSED : STORE_REPLAY_RUNNING);
+}
+
+static void check_start(store_player *p, bus_mono now)
+{
+    char missing[STORE_REPLAY_TEXT / 2];
+    if (p->info.state != STORE_REPLAY_STARTING)
+        return;
+    if (store_player_missing(p, missing, sizeof missing) == 0) {
+        leave_starting(p);
+        return;
+    }
+    if (now.ns < p->start_until.ns)
+        return;
+    if (p->may_miss) {
+        snprintf(p->info.message, sizeof p->info.message, "lapsed at the seek: %s", missing);
+        leave_starting(p);
+        return;
+    }
+    fail(p, bus_fail(BUS_ESTATE, "%s did not join within %" PRId64 " ms", missing,
+                     p->opts.join_timeout.ns / 1000000));
+}
+
+// --- playing ------------------------------------------------------------------------------------------
+
+static bus_err send_event(store_player *p)
+{
+    store_source *s = &p->source;
+    bus_lane_stamp stamp;
+    bus_lane_headers headers;
+    if (p->waited)
+        store_source_restamp(s);
+    p->waited = false;
+    bus_err err =
+        bus_credit_send(p->credit, s->seq, bus_view_of(s->subject), s->payload.len, &stamp);
+    if (err)
+        return err;
+    bus_lane_headers_of(&headers, &stamp, p->info.runid);
+    // A publish that fails is a lost message like any other: participants find it and read it back.
+    if (bus_publish(p->publish, s->subject, NULL, headers.pair, BUS_LANE_HEADERS, s->payload))
+        bus_debug("replay on '%s': sequence %" PRIu64 ": %s", p->info.selector, s->seq,
+                  bus_err_text());
+    p->info.bytes += s->payload.len;
+    if (s->recorded.ns > p->highest.ns)
+        p->highest = s->recorded;
+    if (s->recorded.ns)
+        p->info.clock = s->recorded;
+    store_source_drop(s);
+    return BUS_OK;
+}
+
+// May the held event go now? If not, notes what it waits for.
+static bool clear_to_send(store_player *p, bus_mono now)
+{
+    store_source *s = &p->source;
+    p->due = (bus_mono){0};
+    if (!p->stepping && s->recorded.ns) {
+        bus_mono due = store_pace_due(&p->pace, s->recorded, now);
+        if (due.ns > now.ns) {
+            p->due = due;
+            p->waited = true;
+            return false;
+        }
+    }
+    p->blocked = !bus_credit_may_send(p->credit, s->payload.len);
+    if (!p->blocked && bus_conn_state_of(p->publish) == BUS_CONN_UP)
+        return true;
+    p->waited = true;
+    return false;
+}
+
+static void range_is_over(store_player *p)
+{
+    bus_credit_reach(p->credit, p->info.last_seq);
+    bus_credit_stopped(p->credit);
+    if (p->stepping)
+        end_step(p, BUS_OK);
+    else
+        p->range_over = true;
+}
+
+static bool may_play(const store_player *p)
+{
+    return (p->info.state == STORE_REPLAY_RUNNING && !p->range_over) || p->stepping;
+}
+
+// Sends what may go now; true: there is more, do not sleep.
+static bool play(store_player *p)
+{
+    for (int i = 0; i < TURN_EVENTS && may_play(p); i++) {
+        bus_mono now;
+        switch (store_source_fetch(&p->source)) {
+        case STORE_SOURCE_EVENT:
+            break;
+        case STORE_SOURCE_END:
+            range_is_over(p);
+            return true;
+        case STORE_SOURCE_ERROR:
+            bus_debug("replay on '%s': %s", p->info.selector, bus_err_text());
+            return false;
+        case STORE_SOURCE_NOTHING:
+            return false;
+        }
+        now = bus_now_mono();
+        if (!clear_to_send(p, now))
+            return false;
+        bus_err err = send_event(p);
+        if (err) {
+            fail(p, err);
+            return true;
+        }
+        if (bus_credit_watermark_due(p->credit, now))
+            store_player_watermark(p, false, NULL);
+        if (p->stepping && --p->steps == 0)
+            end_step(p, BUS_OK);
+    }
+    return may_play(p);
+}
+
+static bus_mono next_deadline(const store_player *p, bus_mono now)
+{
+    bus_mono until = bus_mono_add(now, nap);
+    bus_span mark = bus_credit_wait(p->credit, now);
+    if (mark.ns < nap.ns)
+        until = bus_mono_add(now, mark);
+    if (p->due.ns && may_play(p) && p->due.ns < until.ns)
+        until = p->due;
+    if (p->info.state == STORE_REPLAY_STARTING && p->start_until.ns < until.ns)
+        until = p->start_until;
+    return until;
+}
+
+static void turn(store_player *p)
+{
+    uint64_t change = p->info.change;
+    take_commands(p);
+    if (store_replay_is_end(p->info.state))
+        return;
+    store_player_reports(p);
+    check_start(p, bus_now_mono());
+    bool more = may_play(p) && play(p);
+    bus_mono now = bus_now_mono();
+    if (p->range_over && bus_credit_all_done(p->credit))
+        set_state(p, STORE_REPLAY_FINISHED);
+    if (store_replay_is_end(p->info.state))
+        return;
+    if (bus_credit_watermark_due(p->credit, now))
+        store_player_watermark(p, p->range_over, p->range_over ? "finished" : NULL);
+    if (change != p->info.change || bus_mono_since(now, p->shown).ns >= INT64_C(100000000))
+        show_now(p);
+    if (!more)
+        store_mailbox_wait(p->box, next_deadline(p, now));
+}
+
+// --- the whole ----------------------------------------------------------------------------------------
+
+static void finish(store_player *p)
+{
+    if (p->credit) {
+        bus_fail(BUS_ECANCELLED, "the replay is %s", store_replay_state_name(p->info.state));
+        end_step(p, BUS_ECANCELLED);
+        store_player_watermark(p, true, store_replay_state_name(p->info.state));
+        if (bus_conn_state_of(p->publish) == BUS_CONN_UP)
+            bus_conn_flush(p->publish, BUS_SPAN_S(1));
+        bus_info("replay on '%s' is %s: %" PRIu64 " events up to sequence %" PRIu64,
+                 p->info.selector, store_replay_state_name(p->info.state),
+                 bus_credit_sent(p->credit), bus_credit_position(p->credit));
+    }
+    show_now(p);
+    close_run(p);
+    bus_conn_close(p->publish);
+    bus_conn_close(p->read);
+    store_mailbox_finish(p->box, BUS_ESTATE, "the replay has ended");
+}
+
+void store_player_run(store_player *p)
+{
+    store_pace_set(&p->pace, p->info.speed);
+    bus_err err = start(p);
+    p->range_first = p->info.first_seq;
+    if (err)
+        fail(p, err);
+    answer(p, STORE_REPLAY_START, p->start_call, err);
+    while (!store_replay_is_end(p->info.state)) {
+        if (atomic_load(&p->box->quit))
+            set_state(p, STORE_REPLAY_STOPPED);
+        else
+            turn(p);
+    }
+    finish(p);
+}

@@ -1,0 +1,48 @@
+// player: the engine of one replay, run by its thread: connects, finds the range, plays run after run.
+// Thread: the replay's. Source: schemas/specs/replay.md.
+#ifndef STORE_PLAYER_H
+#define STORE_PLAYER_H
+
+#include "store/mailbox.h"
+#include "store/source.h"
+
+typedef struct {
+    store_mailbox *box;
+    store_replay_opts opts; // strings owned by the replay
+    void *start_call;
+
+    bus_conn *read, *publish; // apart, so that reading and publishing do not share a lock
+    bus_sub *done;            // reports of the run
+    store_source source;
+    bus_credit *credit;
+    store_pace pace;
+
+    store_replay_info info; // the picture that is shown; identity, range and state live here alone
+    bool resume_paused;     // where STARTING leads
+    bus_mono start_until;   // STARTING ends at the latest then
+    bool may_miss;          // after a seek: play goes on without who did not come back
+    bool range_over;        // everything has been sent; waiting for the participants
+    bool blocked;           // play stands for credit
+    bool waited;            // the held event could not go at once: its walltime is old
+    uint64_t range_first;   // of the start; seeks stay within
+    bus_mono due;           // of the held event, when play waits for it; 0: it does not
+    uint64_t steps;         // still to send
+    void *step_call;        // answered when they are
+    bool stepping;
+    uint64_t marks; // watermarks of the run
+    bus_recorded_time highest;
+
+    // for events_per_s: samples of the last second
+    struct {
+        bus_mono at;
+        uint64_t sent;
+    } sample[16];
+    uint32_t samples;
+    bus_mono shown; // when the picture was shown last
+    bus_mono run_began;
+} store_player;
+
+// store_player_run: from connecting to the end; returns when the replay is over.
+void store_player_run(store_player *player);
+
+#endif
