@@ -176,7 +176,9 @@ static bus_err rewrite(bus_pack *p, bus_event *event, const bus_readdress_to *to
     event->walltime = bus_view_of(walltime);
     event->marketlane = BUS_VIEW("hyp");
     event->marketselector = to->selector;
-    return bus_event_encode(p, event);
+    bus_err err = bus_event_encode(p, event);
+    event->walltime = (bus_view){0}; // its text ends here
+    return err;
 }
 
 bus_err bus_readdress_record(bus_pack *p, char subject_out[BUS_SUBJECT_BUF],
