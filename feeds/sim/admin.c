@@ -53,14 +53,16 @@ static sim_instrument *read_symbol(sim_exchange *x, const sim_ask *ask, sim_answ
 static const char *state_name(const sim_exchange *x)
 {
     static const char *const names[] = {"waiting", "playing", "holding", "ended"};
+    if (x->synth)
+        return names[sim_synth_feed_state(x)];
     return x->play.paused ? "holding" : names[x->play.state];
 }
 
 static void render_hold(const sim_exchange *x, bus_mono now, sim_text *t)
 {
-    if (x->play.paused)
+    if (x->play.paused || x->pace.paused)
         sim_text_str(t, "{\"symbol\":\"\",\"since_ms\":0}");
-    else if (x->play.state == SIM_HOLDING)
+    else if (x->capture && x->play.state == SIM_HOLDING)
         sim_text_printf(t, "{\"symbol\":\"%s\",\"since_ms\":%lld}", x->play.record.symbol,
                         (long long)(bus_mono_since(now, x->play.held_since).ns / 1000000));
     else
@@ -71,7 +73,7 @@ static void render_waiting_for(const sim_exchange *x, sim_text *t)
 {
     bool first = true;
     sim_text_str(t, "[");
-    for (size_t i = 0; x->play.state == SIM_WAITING && i < x->hub.topics.count; i++) {
+    for (size_t i = 0; x->capture && x->play.state == SIM_WAITING && i < x->hub.topics.count; i++) {
         if (sim_hub_listened(&x->hub, (int)i))
             continue;
         sim_text_printf(t, "%s\"%s\"", first ? "" : ",", x->hub.topics.topic[i].name);
@@ -274,10 +276,14 @@ static void control_play(sim_exchange *x, const sim_ask *ask, sim_answer *a, bus
     bus_err err = BUS_OK;
     if (sim_json_value(&body, &object) && sim_json_get(object, "action", &action))
         (void)sim_json_text(action, &action);
+    bool pause = bus_view_is(action, "pause");
     if (bus_view_is(action, "start"))
-        err = sim_play_start(&x->play);
-    else if (bus_view_is(action, "pause") || bus_view_is(action, "resume"))
-        sim_play_pause(&x->play, action.ptr[0] == 'p', now);
+        err = x->capture ? sim_play_start(&x->play)
+                         : bus_fail(BUS_ESTATE, "play: the synthetic market runs by itself");
+    else if ((pause || bus_view_is(action, "resume")) && x->synth)
+        sim_synth_feed_pause(x, pause, now);
+    else if (pause || bus_view_is(action, "resume"))
+        sim_play_pause(&x->play, pause, now);
     else
         err = bus_fail(BUS_EINVAL, "play: 'action' must be start, pause or resume");
     if (err)

@@ -8,13 +8,11 @@
 static bus_err open_capture(sim_exchange *x, bus_mono now)
 {
     const sim_exchange_opts *o = &x->opts;
-    if (o->capture_count == 0)
-        return bus_fail(BUS_EINVAL, "--capture is needed: there is no other market");
     bus_err err = sim_capture_open(&x->capture, o->captures, o->capture_count, &x->hub.topics);
     if (err)
         return err;
     sim_play_opts play = {x->speed_milli, o->start_after, o->hold_timeout};
-    sim_play_init(&x->play, &play, x->capture, &sim_feed_host, x, now);
+    sim_play_init(&x->play, &play, x->capture, &sim_capture_feed_host, x, now);
     return BUS_OK;
 }
 
@@ -27,17 +25,19 @@ static bus_err add_instruments(sim_exchange *x)
     x->instrument_count = count;
     for (size_t i = 0; i < count; i++) {
         sim_instrument *in = &x->instrument[i];
-        const sim_symbol_facts *facts = sim_capture_facts(x->capture, (int)i);
         in->name = x->hub.topics.symbol[i].name;
+        bus_err err = sim_history_open(&in->history, x->opts.history_bytes);
+        if (err)
+            return err;
+        if (!x->capture)
+            continue;
+        const sim_symbol_facts *facts = sim_capture_facts(x->capture, (int)i);
         in->price_digits = facts->price_digits;
         in->quantity_digits = facts->quantity_digits;
         in->price_scale = facts->price_scale;
         in->quantity_scale = facts->quantity_scale;
         in->snapshots_left = facts->snapshots;
         x->snapshots.recorded += facts->snapshots;
-        bus_err err = sim_history_open(&in->history, x->opts.history_bytes);
-        if (err)
-            return err;
     }
     return BUS_OK;
 }
@@ -70,9 +70,11 @@ bus_err sim_exchange_open(sim_exchange **out, const sim_exchange_opts *opts)
         err = sim_sendlog_open(&x->log, opts->log_entries, opts->send_log);
     sim_hub_init(&x->hub, &x->opts.hub, x->log);
     if (!err)
-        err = open_capture(x, now);
+        err = opts->capture_count ? open_capture(x, now) : sim_synth_feed_topics(x);
     if (!err)
         err = add_instruments(x);
+    if (!err && !x->capture)
+        err = sim_synth_feed_open(x, now);
     if (!err)
         err = sim_info_load(x);
     if (!err)
@@ -92,10 +94,13 @@ void sim_exchange_close(sim_exchange *x)
     sim_hub_release(&x->hub);
     sim_sendlog_close(x->log);
     sim_capture_close(x->capture);
+    sim_synth_close(x->synth);
     for (size_t i = 0; i < x->instrument_count; i++)
         sim_history_close(x->instrument[i].history);
     free(x->instrument);
     sim_text_release(&x->info);
+    sim_text_release(&x->payload);
+    sim_text_release(&x->micros);
     sim_book_release(&x->scratch);
     free(x->changes);
     free(x);
@@ -109,7 +114,7 @@ sim_hub *sim_exchange_hub(sim_exchange *x)
 bus_mono sim_exchange_turn(sim_exchange *x, bus_mono now)
 {
     bus_mono next = sim_hub_turn(&x->hub, now);
-    bus_mono play = sim_play_turn(&x->play, now);
+    bus_mono play = x->capture ? sim_play_turn(&x->play, now) : sim_synth_feed_turn(x, now);
     sim_sendlog_flush(x->log);
     return play.ns < next.ns ? play : next;
 }

@@ -1,11 +1,14 @@
-// inside: the parts of an exchange that exchange.c, feed.c, rest.c and admin.c share. Nobody else's.
+// inside: what the parts of an exchange share: capture_feed.c, synth_feed.c, info.c, rest.c, admin.c.
+// Nobody else's.
 #ifndef FEEDS_SIM_INSIDE_H
 #define FEEDS_SIM_INSIDE_H
 
 #include "feeds/sim/capture.h"
 #include "feeds/sim/exchange.h"
 #include "feeds/sim/history.h"
+#include "feeds/sim/ids.h"
 #include "feeds/sim/play.h"
+#include "feeds/sim/synth.h"
 
 // One symbol of the exchange.
 typedef struct {
@@ -32,7 +35,17 @@ struct sim_exchange {
     sim_hub hub;
     sim_sendlog *log;
     sim_capture *capture; // NULL: synthetic
-    sim_play play;
+    sim_play play;        // of the capture
+    sim_synth *synth;     // NULL: capture
+    sim_ids ids;
+    bool ids_failed; // said once
+    struct {
+        bus_mono anchor; // when the market's time was …
+        int64_t anchor_ns;
+        bool paused;
+    } pace;       // of the synthetic market
+    bus_mono now; // of this turn
+    sim_text payload, micros;
     sim_instrument *instrument; // one per symbol of the topics
     size_t instrument_count;
     sim_text info; // exchangeInfo, whole
@@ -48,13 +61,24 @@ struct sim_exchange {
     void *answer_ctx;
 };
 
-// --- feed.c: capture frames into books and to the hub
-extern const sim_play_host sim_feed_host;
-void sim_feed_own_depth(sim_exchange *x, int symbol_no, size_t limit, sim_text *out);
+// --- capture_feed.c: recorded frames into books and to the hub
+extern const sim_play_host sim_capture_feed_host;
+void sim_capture_feed_depth(sim_exchange *x, int symbol_no, size_t limit, sim_text *out);
 // Recorded bodies with more levels than limit are cut.
 void sim_depth_cut(bus_view body, size_t limit, sim_text *out);
 void sim_levels_render(const sim_book *book, sim_side side, size_t limit, int price_digits,
                        int quantity_digits, sim_text *out);
+
+// --- synth_feed.c: the same of the synthetic market
+bus_err sim_synth_feed_topics(sim_exchange *x);
+bus_err sim_synth_feed_open(sim_exchange *x, bus_mono now); // after the instruments are there
+bus_mono sim_synth_feed_turn(sim_exchange *x, bus_mono now);
+sim_play_state sim_synth_feed_state(const sim_exchange *x);
+void sim_synth_feed_pause(sim_exchange *x, bool on, bus_mono now);
+void sim_synth_feed_depth(sim_exchange *x, int symbol_no, size_t limit, sim_text *out);
+void sim_synth_feed_trades(sim_exchange *x, int symbol_no, size_t limit, sim_text *out);
+void sim_synth_feed_klines(sim_exchange *x, int symbol_no, int interval, size_t limit,
+                           sim_text *out);
 
 // --- info.c
 bus_err sim_info_load(sim_exchange *x);

@@ -106,7 +106,10 @@ static void depth(sim_exchange *x, const sim_ask *ask, sim_answer *a)
     a->weight = limit <= 100 ? 5 : limit <= 500 ? 25 : limit <= 1000 ? 50 : 250;
     if (!must_wait(x, symbol_no)) {
         a->status = 200;
-        sim_feed_own_depth(x, symbol_no, limit, &a->body);
+        if (x->capture)
+            sim_capture_feed_depth(x, symbol_no, limit, &a->body);
+        else
+            sim_synth_feed_depth(x, symbol_no, limit, &a->body);
     } else if (x->waiter_count == SIM_WAITERS_MAX) {
         refuse(a, -1000, "Too many depth requests wait.");
         a->status = 503;
@@ -139,6 +142,46 @@ static void exchange_info(sim_exchange *x, const sim_ask *ask, sim_answer *a)
     }
 }
 
+static void trades(sim_exchange *x, const sim_ask *ask, sim_answer *a)
+{
+    int symbol_no;
+    size_t limit;
+    a->weight = 25;
+    if (!read_symbol(x, ask->query, a, &symbol_no) ||
+        !read_limit(ask->query, a, 500, SIM_TRADES_KEPT, &limit))
+        return;
+    a->status = 200;
+    if (x->synth)
+        sim_synth_feed_trades(x, symbol_no, limit, &a->body);
+    else
+        sim_text_str(&a->body, "[]");
+}
+
+static void klines(sim_exchange *x, const sim_ask *ask, sim_answer *a)
+{
+    int symbol_no;
+    size_t limit;
+    bus_view interval = {0};
+    a->weight = 2;
+    if (!read_symbol(x, ask->query, a, &symbol_no) ||
+        !read_limit(ask->query, a, 500, SIM_BARS_KEPT, &limit))
+        return;
+    (void)sim_query_get(ask->query, "interval", &interval);
+    int no = sim_interval_find(interval);
+    if (no < 0) {
+        refuse(a, interval.len ? -1120 : -1102,
+               interval.len ? "Invalid interval."
+                            : "Mandatory parameter 'interval' was not sent, was empty/null, or "
+                              "malformed.");
+        return;
+    }
+    a->status = 200;
+    if (x->synth)
+        sim_synth_feed_klines(x, symbol_no, no, limit, &a->body);
+    else
+        sim_text_str(&a->body, "[]");
+}
+
 static void ping(sim_exchange *x, const sim_ask *ask, sim_answer *a)
 {
     (void)x, (void)ask;
@@ -161,6 +204,8 @@ static const struct {
     {"/api/v3/time", server_time},
     {"/api/v3/exchangeInfo", exchange_info},
     {"/api/v3/depth", depth},
+    {"/api/v3/trades", trades},
+    {"/api/v3/klines", klines},
 };
 
 void sim_rest_ask(sim_exchange *x, const sim_ask *ask, sim_answer *a)

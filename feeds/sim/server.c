@@ -105,8 +105,9 @@ static void on_timer(lws_sorted_usec_list_t *timer);
 
 static void schedule(sim_server *s, bus_mono now, bus_mono at)
 {
-    int64_t us = (at.ns - now.ns + 999) / 1000;
-    lws_sul_schedule(s->context, 0, &s->timer, on_timer, us < 1 ? 1 : us);
+    // The library waits in whole milliseconds and spins through what is left of one.
+    int64_t ms = (at.ns - now.ns + 999999) / 1000000;
+    lws_sul_schedule(s->context, 0, &s->timer, on_timer, ms < 1 ? 1 : ms * 1000);
 }
 
 static void turn(sim_server *s)

@@ -95,9 +95,15 @@ static bus_err grow(sim_topics *t)
     return BUS_OK;
 }
 
+// The venue's name of the stream: what a subscriber is expected to ask for.
 static void set_name(sim_topic *topic)
 {
-    int len = snprintf(topic->name, sizeof topic->name, "%s@%s", topic->symbol, topic->channel);
+    const char *channel = topic->channel;
+    if (strcmp(channel, "depth") == 0)
+        channel = "depth@100ms";
+    else if (strcmp(channel, "depth@1000ms") == 0)
+        channel = "depth";
+    int len = snprintf(topic->name, sizeof topic->name, "%s@%s", topic->symbol, channel);
     for (int i = 0; i < len && topic->name[i] != '@'; i++)
         if (topic->name[i] >= 'A' && topic->name[i] <= 'Z')
             topic->name[i] = (char)(topic->name[i] - 'A' + 'a');

@@ -162,7 +162,7 @@ void sim_depth_cut(bus_view body, size_t limit, sim_text *out)
     sim_text_str(out, "}");
 }
 
-void sim_feed_own_depth(sim_exchange *x, int symbol_no, size_t limit, sim_text *out)
+void sim_capture_feed_depth(sim_exchange *x, int symbol_no, size_t limit, sim_text *out)
 {
     const sim_instrument *instrument = &x->instrument[symbol_no];
     const sim_book *book = sim_history_now(instrument->history);
@@ -204,7 +204,7 @@ static void answer_waiter(sim_exchange *x, size_t i, bus_view body)
     if (body.len)
         sim_depth_cut(body, waiter.limit, &answer.body);
     else
-        sim_feed_own_depth(x, waiter.symbol_no, waiter.limit, &answer.body);
+        sim_capture_feed_depth(x, waiter.symbol_no, waiter.limit, &answer.body);
     x->answer_fn(x->answer_ctx, waiter.cookie, &answer);
 }
 
@@ -300,5 +300,5 @@ static void ended(void *ctx)
     sim_sendlog_flush(x->log);
 }
 
-const sim_play_host sim_feed_host = {standing,   depth_wanted,  request_waits, room,
-                                     play_frame, play_snapshot, hold_timeout,  ended};
+const sim_play_host sim_capture_feed_host = {standing,   depth_wanted,  request_waits, room,
+                                             play_frame, play_snapshot, hold_timeout,  ended};
