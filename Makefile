@@ -1,4 +1,5 @@
 # What there is to do with Tradelane. `make` alone lists it; each line is one script you can also call.
+# ARGS are handed on: make run ARGS='--offset 100', make check ARGS=tidy.
 
 .DEFAULT_GOAL := help
 .PHONY: help deps build run test check bench fmt clean
@@ -13,16 +14,16 @@ build: ## compile everything into build/release, with the programs in build/
 	@scripts/build
 
 run: ## the whole stack on a simulated exchange, in the foreground; Ctrl-C stops it
-	@exec setpriv --pdeathsig TERM scripts/run
+	@exec setpriv --pdeathsig TERM scripts/run $(ARGS)
 
 test: ## every test; the last line counts them
-	@scripts/test
+	@scripts/test $(ARGS)
 
 check: ## format, tidy, layers, style, sanitizers, fuzzing
-	@scripts/check
+	@scripts/check $(ARGS)
 
 bench: ## measure, one JSON line a figure on stdout
-	@scripts/bench
+	@scripts/bench $(ARGS)
 
 fmt: ## format the C sources in place
 	@scripts/deps check

@@ -1,0 +1,182 @@
+"""`make run`: from nothing to events on a lane, and nothing left of it afterwards, however it ends."""
+
+import os
+import pty
+import signal
+import socket
+import subprocess
+import time
+import uuid
+
+import pytest
+from support import places
+from support.bus import Bus
+from support.process import Process
+
+PORTS = (4222, 7411, 7412, 7413, 7414, 7480)
+
+
+def free_offset() -> int:
+    """A number that, added to every port, finds all of them free."""
+    for offset in range(10000, 50000, 97):
+        sockets = []
+        try:
+            for port in PORTS:
+                sockets.append(socket.socket())
+                sockets[-1].bind(("127.0.0.1", port + offset))
+            return offset
+        except OSError:
+            continue
+        finally:
+            for s in sockets:
+                s.close()
+    raise AssertionError("no offset with free ports")
+
+
+class Run:
+    """scripts/run, and what it started: every process that inherited its mark."""
+
+    def __init__(self, offset: int | None = None):
+        self.offset = offset or free_offset()
+        self.mark = f"TL_RUN_MARK={uuid.uuid4()}"
+        self.env = dict([self.mark.split("=")], TL_BUILD=str(places.BUILD))
+        self.home = places.TREE / "build" / f"run-{self.offset}"
+        self.argv = [str(places.TREE / "scripts" / "run"), "--offset", str(self.offset)]
+        self.process = None
+
+    def start(self, tmp_path, *before):
+        self.process = Process([*before, *self.argv], tmp_path / "run.log", env=self.env, cwd=places.TREE)
+        return self
+
+    def fails(self) -> str:
+        """What it says when it cannot start."""
+        done = subprocess.run(self.argv, capture_output=True, text=True, timeout=60, env={**os.environ, **self.env})
+        assert done.returncode == 1
+        return done.stderr
+
+    def wait_up(self):
+        return self.process.wait_line("Tradelane is running", 60)
+
+    def pids(self) -> list[int]:
+        found = []
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{pid}/environ", "rb") as f:
+                    if self.mark.encode() in f.read().split(b"\0"):
+                        found.append(int(pid))
+            except OSError:
+                continue
+        return found
+
+    def pid_of(self, program: str) -> int:
+        for pid in self.pids():
+            with open(f"/proc/{pid}/cmdline", "rb") as f:
+                words = f.read().split(b"\0")
+            if words[0].endswith(b"/" + program.encode()):
+                return pid
+        raise AssertionError(f"no process {program}")
+
+    def assert_gone(self):
+        end = time.monotonic() + 15 * places.PATIENCE
+        while self.pids() and time.monotonic() < end:
+            time.sleep(0.05)
+        left = [open(f"/proc/{pid}/cmdline").read().replace("\0", " ") for pid in self.pids()]
+        assert not left
+        for port in PORTS:
+            with socket.socket() as s:
+                assert s.connect_ex(("127.0.0.1", port + self.offset)) != 0, f"port {port} + {self.offset} still answers"
+
+    def clean(self):
+        if self.process:
+            self.process.kill()
+        for pid in self.pids():
+            os.kill(pid, signal.SIGKILL)
+        subprocess.run(["rm", "-rf", str(self.home)], check=True)
+
+
+@pytest.fixture
+def run(tmp_path):
+    run = Run().start(tmp_path)
+    yield run
+    run.clean()
+
+
+def test_brings_market_data_and_signals_and_leaves_nothing(run):
+    run.wait_up()
+    bus = Bus(f"nats://127.0.0.1:{4222 + run.offset}")
+    events = bus.subscribe("act.exchange.>")
+    events.wait(100, 20)
+    bus.wait_stream("ACT", 100)
+    bus.close()
+    assert run.process.stop(20) == 0
+    run.assert_gone()
+
+
+def test_leaves_nothing_when_it_is_killed(run):
+    run.wait_up()
+    run.process.kill()
+    run.assert_gone()
+
+
+def test_leaves_nothing_when_make_is_stopped(tmp_path):
+    run = Run()
+    run.argv = ["make", "-C", str(places.TREE), "run", f"ARGS=--offset {run.offset}"]
+    run.start(tmp_path)
+    run.wait_up()
+    run.process.signal(signal.SIGTERM)
+    run.assert_gone()
+    run.clean()
+
+
+def test_control_c_on_a_terminal_stops_it():
+    run = Run()
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(places.TREE)
+        os.execve(run.argv[0], run.argv, {**os.environ, **run.env})
+    seen = b""
+    while b"Tradelane is running" not in seen:
+        seen += os.read(terminal, 4096)
+    os.write(terminal, b"\x03")
+    while b"stopped:" not in seen:
+        seen += os.read(terminal, 4096)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    run.assert_gone()
+    os.close(terminal)
+    run.clean()
+
+
+def test_starts_again_what_ends_and_says_so(run):
+    run.wait_up()
+    os.kill(run.pid_of("feedd"), signal.SIGKILL)
+    run.process.wait_line(r"feedd ended \(signal KILL\); starting it again in 1 s", 10)
+    run.process.wait_line("feedd started again", 10)
+    bus = Bus(f"nats://127.0.0.1:{4222 + run.offset}")
+    bus.subscribe("act.exchange.*.trade.>").wait(5, 20)
+    bus.close()
+
+
+def test_names_the_port_that_is_in_use():
+    run = Run()
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 7412 + run.offset))
+        s.listen()
+        assert f"port {7412 + run.offset} (feedd) is in use" in run.fails()
+
+
+def test_refuses_a_broker_port_that_speaks_something_else():
+    run = Run()
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 4222 + run.offset))
+        s.listen()
+        assert "in use by something that is no NATS server" in run.fails()
+
+
+def test_uses_the_broker_that_listens_and_leaves_it_running(tmp_path, make_broker):
+    broker = make_broker()
+    run = Run(broker.port - 4222).start(tmp_path)
+    run.process.wait_line("using the NATS server", 30)
+    run.wait_up()
+    assert run.process.stop(20) == 0
+    assert broker.process.running
+    run.clean()
