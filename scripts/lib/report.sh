@@ -3,6 +3,7 @@
 # report_open <name>                 a new set of results, build/report/<name>.tsv
 # report_run <row> <command…>        a program whose last `N passed, N failed[, N skipped]` counts
 # report_step <row> <command…>       a command that passes or fails as one; $report_ok says which (1, 0)
+#                                    (neither runs when $report_only is set and no part of the row)
 # report_close                       the sum as the last line; fails when something failed or nothing ran
 
 report_open() {
@@ -28,6 +29,7 @@ report_row() { # row, passed, failed, skipped, seconds
 }
 
 report_run() {
+    [[ $1 == *"${report_only:-}"* ]] || return 0
     local row=$1 log=$report_dir/${1//[ \/]/-}.log start=$SECONDS code=0 passed failed skipped
     shift
     "$@" >"$log" 2>&1 </dev/null || code=$?
@@ -39,6 +41,7 @@ report_run() {
 }
 
 report_step() {
+    [[ $1 == *"${report_only:-}"* ]] || return 0
     local row=$1 log=$report_dir/${1//[ \/]/-}.log start=$SECONDS
     shift
     if "$@" >"$log" 2>&1 </dev/null; then
