@@ -58,7 +58,9 @@ typedef struct bus_msg bus_msg; // one received message; owns its bytes
 bus_view bus_msg_subject(const bus_msg *msg);
 bus_view bus_msg_reply(const bus_msg *msg);
 bus_view bus_msg_payload(const bus_msg *msg);
-bool bus_msg_header(const bus_msg *msg, const char *name, bus_view *value); // exact case
+// bus_msg_header: exact case; the value is not NUL-terminated. A status line ("NATS/1.0 404 No Messages") reads
+// as the headers "Status" and "Description".
+bool bus_msg_header(const bus_msg *msg, const char *name, bus_view *value);
 bool bus_msg_no_responders(const bus_msg *msg);
 void bus_msg_release(bus_msg *msg); // NULL is fine
 // bus_msg_event decodes the payload by its Content-Type (or ce- headers). The event lives as long as

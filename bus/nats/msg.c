@@ -4,6 +4,9 @@
 #include "bus/nats/conn.h"
 #include "bus/nats/link.h"
 
+#define HEADERS_START "NATS/1.0"
+enum { HEADERS_BYTES_MIN = 12, HEADERS_BYTES_MAX = 128 * 1024, HEADERS_MAX = 64 };
+
 static natsMsg *lib(const bus_msg *msg)
 {
     return (natsMsg *)(uintptr_t)msg;
@@ -24,13 +27,87 @@ bus_view bus_msg_payload(const bus_msg *msg)
     return (bus_view){natsMsg_GetData(lib(msg)), (size_t)natsMsg_GetDataLength(lib(msg))};
 }
 
-bool bus_msg_header(const bus_msg *msg, const char *name, bus_view *value)
+// --- headers ------------------------------------------------------------------------------------------
+// A received message is one block: subject 0 [reply 0] [headers 0] payload 0. The library parses the headers
+// into a table at the first look, which costs more than 1 us a message, and then finds "Lane" where only
+// "Lane-Seq" is. So they are searched as they lie there, when they do: "NATS/1.0" must stand in front.
+
+static bus_view raw_headers(natsMsg *msg)
 {
-    const char *text = NULL;
-    if (natsMsgHeader_Get(lib(msg), name, &text) != NATS_OK)
+    const char *before = natsMsg_GetReply(msg), *end = natsMsg_GetData(msg);
+    if (!before)
+        before = natsMsg_GetSubject(msg);
+    const char *at = before + strlen(before) + 1;
+    if (!end || end < at + HEADERS_BYTES_MIN || end - at > HEADERS_BYTES_MAX ||
+        memcmp(at, HEADERS_START, sizeof HEADERS_START - 1) != 0)
+        return (bus_view){0};
+    return (bus_view){at, (size_t)(end - at) - 1};
+}
+
+static bus_view trimmed(const char *at, const char *end)
+{
+    while (at < end && *at == ' ')
+        at++;
+    while (end > at && end[-1] == ' ')
+        end--;
+    return (bus_view){at, (size_t)(end - at)};
+}
+
+// The first line may carry a status: "NATS/1.0 404 No Messages".
+static bool status_header(const char *at, const char *end, const char *name, bus_view *value)
+{
+    bus_view rest = trimmed(at + sizeof HEADERS_START - 1, end);
+    if (rest.len < 3)
+        return false;
+    if (strcmp(name, "Status") == 0)
+        *value = (bus_view){rest.ptr, 3};
+    else if (strcmp(name, "Description") == 0 && rest.len > 4)
+        *value = trimmed(rest.ptr + 3, end);
+    else
+        return false;
+    return true;
+}
+
+static bool find_raw(bus_view raw, const char *name, bus_view *value)
+{
+    size_t len = strlen(name);
+    const char *at = raw.ptr, *end = raw.ptr + raw.len;
+    for (bool first = true; at < end; first = false) {
+        const char *stop = memmem(at, (size_t)(end - at), "\r\n", 2);
+        if (!stop)
+            return false;
+        if (first && status_header(at, stop, name, value))
+            return true;
+        if (!first && (size_t)(stop - at) > len && at[len] == ':' && memcmp(at, name, len) == 0) {
+            *value = trimmed(at + len + 1, stop);
+            return true;
+        }
+        at = stop + 2;
+    }
+    return false;
+}
+
+// A message we made ourselves has its headers in the library's table.
+static bool find_in_table(natsMsg *msg, const char *name, bus_view *value)
+{
+    const char **keys = NULL, *text = NULL;
+    int count = 0;
+    bool found = false;
+    if (natsMsgHeader_Keys(msg, &keys, &count) != NATS_OK)
+        return false;
+    for (int i = 0; i < count; i++)
+        found |= strcmp(keys[i], name) == 0;
+    free(keys);
+    if (!found || natsMsgHeader_Get(msg, name, &text) != NATS_OK)
         return false;
     *value = bus_view_of(text);
     return true;
+}
+
+bool bus_msg_header(const bus_msg *msg, const char *name, bus_view *value)
+{
+    bus_view raw = raw_headers(lib(msg));
+    return raw.len ? find_raw(raw, name, value) : find_in_table(lib(msg), name, value);
 }
 
 bool bus_msg_no_responders(const bus_msg *msg)
@@ -44,8 +121,6 @@ void bus_msg_release(bus_msg *msg)
 }
 
 // --- CloudEvents in a message -------------------------------------------------------------------------
-
-enum { HEADERS_MAX = 64 };
 
 // Binary mode: every header is handed over; the codec takes the ce-* ones and Content-Type.
 static bus_err decode_headers(const bus_msg *msg, bus_event *out, bus_scratch *scratch)
