@@ -48,7 +48,6 @@ struct store_keeper {
     bus_lease *lease;
     char holder[128];
     bool held;
-    bus_mono lease_polled;
     uint32_t applied_epoch; // of the connection on which the table was applied in full
     bus_mono apply_next;
     bus_service *service;
@@ -212,14 +211,10 @@ static void say_waiting(store_keeper *k)
     say(&k->lease_state, why);
 }
 
-static void poll_lease(store_keeper *k, bus_mono now)
+static void poll_lease(store_keeper *k)
 {
     uint64_t fence;
     bool had = k->held;
-    if (k->lease_polled.ns && bus_mono_since(now, k->lease_polled).ns < tick.ns &&
-        (!k->held || bus_lease_held(k->lease)))
-        return;
-    k->lease_polled = now;
     if (open_lease(k)) {
         say(&k->lease_state, bus_err_text());
         return;
@@ -257,7 +252,7 @@ static void turn(void *ctx)
     }
     bus_mono now = bus_now_mono();
     if (broker_up(k)) {
-        poll_lease(k, now);
+        poll_lease(k);
         if (k->held)
             apply(k, now);
     } else if (k->held && !bus_lease_held(k->lease)) {
