@@ -282,7 +282,7 @@ static void take_answer(bus_reader *r, const bus_msg *msg)
         return;
     if (r->state == READING)
         take_status(r, msg, number);
-    else if (number == r->last_number)
+    else if (r->state != IDLE && number == r->last_number) // else: left over from before a doubt
         take_question(r, msg);
 }
 

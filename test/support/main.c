@@ -80,5 +80,6 @@ int main(int argc, char **argv)
         printf(", %zu skipped", counts.skipped);
     putchar('\n');
     fflush(NULL);
-    _exit(counts.failed ? 1 : 0); // the tests' processes look for leaks; Criterion's own are not ours
+    _exit(counts.failed ? 1
+                        : 0); // the tests' processes look for leaks; Criterion's own are not ours
 }

@@ -4,6 +4,8 @@
 #ifndef TEST_SUPPORT_PLAIN_H
 #define TEST_SUPPORT_PLAIN_H
 
+#pragma GCC system_header // like Criterion's: what a macro expands to is not warned about
+
 #include <math.h>
 #include <stdbool.h>
 #include <string.h>

@@ -193,6 +193,8 @@ static int32_t host_emit(void *ctx, const work_output *given)
     memcpy(&out, given, sizeof out < given->struct_size ? sizeof out : given->struct_size);
     if (w->count == WORK_OUTPUTS_MAX)
         return refuse(w, "more than 16,384 outputs in one call");
+    if (out.data.len > WORK_OUTPUT_DATA_MAX)
+        return refuse(w, "an output's data is larger than 60 KiB");
     if (check_place(&out))
         return refuse(w, bus_err_text());
     kept k = {0};

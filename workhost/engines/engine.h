@@ -11,6 +11,7 @@
 enum {
     WORK_OUTPUTS_MAX = 16384,          // a call
     WORK_OUTPUT_BYTES_MAX = 8 << 20,   // a call
+    WORK_OUTPUT_DATA_MAX = 60 * 1024,  // one output, so that the whole event stays within its bound
     WORK_STATE_BYTES_MAX = 384 * 1024, // saved state
     WORK_SETTINGS_MAX = 64,
 };

@@ -1,0 +1,111 @@
+#include "workhost/code.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+void work_code_hash(bus_view bytes, char out[WORK_SHA256_TEXT])
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned int len = 0;
+    EVP_Digest(bytes.ptr, bytes.len, digest, &len, EVP_sha256(), NULL);
+    for (unsigned int i = 0; i < len && i < 32; i++)
+        sprintf(out + 2 * i, "%02x", digest[i]);
+}
+
+// Every folder of the path, as mkdir -p does.
+static bus_err make_folder(const char *folder)
+{
+    char path[1024];
+    snprintf(path, sizeof path, "%s/", folder);
+    for (char *p = path + 1; *p; p++) {
+        if (*p != '/')
+            continue;
+        *p = '\0';
+        if (mkdir(path, 0700) != 0 && errno != EEXIST)
+            return bus_fail(BUS_EIO, "folder '%s': %s", path, strerror(errno));
+        *p = '/';
+    }
+    return BUS_OK;
+}
+
+static bus_err write_file(const char *path, bus_view bytes)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return bus_fail(BUS_EIO, "'%s': %s", path, strerror(errno));
+    bool ok = true;
+    for (size_t done = 0; ok && done < bytes.len;) {
+        ssize_t n = write(fd, bytes.ptr + done, bytes.len - done);
+        if (n < 0 && errno == EINTR)
+            continue;
+        ok = n > 0;
+        done += ok ? (size_t)n : 0;
+    }
+    ok = close(fd) == 0 && ok;
+    return ok ? BUS_OK : bus_fail(BUS_EIO, "writing '%s': %s", path, strerror(errno));
+}
+
+bus_err work_code_put(const char *folder, bus_view bytes, char sha256[WORK_SHA256_TEXT])
+{
+    char path[1024], fresh[1100];
+    if (bytes.len == 0)
+        return bus_fail(BUS_EINVAL, "the code is empty");
+    if (bytes.len > WORK_CODE_BYTES_MAX)
+        return bus_fail(BUS_ELIMIT, "the code has %zu bytes; the limit is %d", bytes.len,
+                        WORK_CODE_BYTES_MAX);
+    bus_err err = make_folder(folder);
+    if (err)
+        return err;
+    work_code_hash(bytes, sha256);
+    snprintf(path, sizeof path, "%s/%s.so", folder, sha256);
+    if (access(path, R_OK) == 0)
+        return BUS_OK; // named by its content, so it is the same
+    snprintf(fresh, sizeof fresh, "%s.%d", path, (int)getpid());
+    err = write_file(fresh, bytes);
+    if (!err && rename(fresh, path) != 0)
+        err = bus_fail(BUS_EIO, "'%s': %s", path, strerror(errno));
+    if (err)
+        unlink(fresh);
+    return err;
+}
+
+bus_err work_code_put_file(const char *folder, const char *path, char sha256[WORK_SHA256_TEXT],
+                           uint64_t *bytes)
+{
+    bus_err err = BUS_OK;
+    struct stat st;
+    char *text = NULL;
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return bus_fail(BUS_EIO, "code '%s': %s", path, strerror(errno));
+    if (fstat(fileno(file), &st) != 0 || !S_ISREG(st.st_mode) || st.st_size > WORK_CODE_BYTES_MAX) {
+        err = bus_fail(BUS_EINVAL, "not a regular file of at most %d bytes", WORK_CODE_BYTES_MAX);
+        goto done;
+    }
+    text = malloc((size_t)st.st_size + 1);
+    if (!text) {
+        err = bus_fail(BUS_ENOMEM, "code");
+        goto done;
+    }
+    *bytes = fread(text, 1, (size_t)st.st_size, file);
+    err = work_code_put(folder, (bus_view){text, *bytes}, sha256);
+done:
+    free(text);
+    fclose(file);
+    return bus_note(err, "code '%s'", path);
+}
+
+bus_err work_code_path(const char *folder, const char *sha256, char *path, size_t cap)
+{
+    snprintf(path, cap, "%s/%s.so", folder, sha256);
+    if (!*sha256 || access(path, R_OK) != 0)
+        return bus_fail(BUS_ENOTFOUND, "code %s is not in '%s'", *sha256 ? sha256 : "(none)",
+                        folder);
+    return BUS_OK;
+}

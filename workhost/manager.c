@@ -1,0 +1,489 @@
+#include "workhost/manager.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bus/base/log.h"
+#include "virtufin/workmanager/v1/workmanager.pb-c.h"
+#include "workhost/cell.h"
+#include "workhost/code.h"
+#include "workhost/engines/engine.h"
+
+// Names as protobuf-c makes them, shortened.
+#define MSG(name)  Virtufin__Workmanager__V1__##name
+#define INIT(name) VIRTUFIN__WORKMANAGER__V1__##name##__INIT
+#define DESC(name) (&virtufin__workmanager__v1__##name##__descriptor)
+
+extern const uint8_t schema_workmanager_descriptors[];
+extern const size_t schema_workmanager_descriptors_len;
+
+enum { TAG_KEY_MAX = 128, TAG_VALUE_MAX = 1024, SETTING_VALUE_MAX = 4096 };
+
+// --- code --------------------------------------------------------------------------------------------
+
+static bus_err check_hash(const char *wanted, const char *got)
+{
+    if (*wanted && strcasecmp(wanted, got) != 0)
+        return bus_fail(BUS_EINVAL, "the code's SHA-256 is %s; content_sha256 says %.80s", got,
+                        wanted);
+    return BUS_OK;
+}
+
+// Stores the code of a request, and proves that it can be loaded, in a process of its own: a shared
+// object runs code when it is opened.
+static bus_err take_code(work_host_daemon *h, const MSG(CodeSource) * source, const char *wanted,
+                         char sha256[WORK_SHA256_TEXT], uint64_t *bytes)
+{
+    if (!source || (source->content.len == 0 && !*source->url))
+        return bus_fail(BUS_EINVAL, "code_source: neither content nor url");
+    if (*source->url)
+        return bus_fail(BUS_EINTERNAL, "a URL is fetched before this");
+    bus_view code = {(const char *)source->content.data, source->content.len};
+    work_code_hash(code, sha256);
+    bus_err err = check_hash(wanted, sha256);
+    *bytes = code.len;
+    return err ? err : work_code_put(h->code_dir, code, sha256);
+}
+
+// --- requests into records ---------------------------------------------------------------------------
+
+static bus_err take_settings(work_record *r, const MSG(CreateWorkerRequest) * req)
+{
+    if (req->n_config > WORK_RECORD_CONFIG)
+        return bus_fail(BUS_EINVAL, "config: %zu entries; the limit is %d", req->n_config,
+                        WORK_RECORD_CONFIG);
+    for (size_t i = 0; i < req->n_config; i++) {
+        if (!*req->config[i]->key || strlen(req->config[i]->value) > SETTING_VALUE_MAX)
+            return bus_fail(BUS_EINVAL, "config '%.80s': a name, and at most %d bytes of value",
+                            req->config[i]->key, SETTING_VALUE_MAX);
+        json_object_set_new(r->config, req->config[i]->key, json_string(req->config[i]->value));
+    }
+    if (req->n_tags > WORK_RECORD_TAGS)
+        return bus_fail(BUS_EINVAL, "tags: %zu; the limit is %d", req->n_tags, WORK_RECORD_TAGS);
+    for (size_t i = 0; i < req->n_tags; i++) {
+        if (!*req->tags[i]->key || strlen(req->tags[i]->key) > TAG_KEY_MAX ||
+            strlen(req->tags[i]->value) > TAG_VALUE_MAX)
+            return bus_fail(BUS_EINVAL, "tag '%.80s': key at most %d bytes, value at most %d",
+                            req->tags[i]->key, TAG_KEY_MAX, TAG_VALUE_MAX);
+        json_object_set_new(r->tags, req->tags[i]->key, json_string(req->tags[i]->value));
+    }
+    return BUS_OK;
+}
+
+static bus_err take_request(work_record *r, const MSG(CreateWorkerRequest) * req)
+{
+    if (!*req->topic)
+        return bus_fail(BUS_EINVAL, "topic: a worker has at least one input");
+    if (*req->start && strcmp(req->start, "next") != 0 && strcmp(req->start, "first") != 0)
+        return bus_fail(BUS_EINVAL, "start is '%.40s'; it is one of next, first", req->start);
+    r->start_first = strcmp(req->start, "first") == 0;
+    snprintf(r->mime, sizeof r->mime, "%s", req->mime_type);
+    snprintf(r->group, sizeof r->group, "%s", req->group);
+    bus_err err = work_record_add_input(r, req->topic);
+    for (size_t i = 0; i < req->n_inputs && !err; i++)
+        err = work_record_add_input(r, req->inputs[i]);
+    for (size_t i = 0; i < req->n_scenarios && !err; i++)
+        err = work_record_add_scenario(r, req->scenarios[i]);
+    return err ? err : take_settings(r, req);
+}
+
+// A name nobody gave is made from the code, so that it is the same wherever it is created first.
+static void choose_name(const work_host_daemon *h, const char *given, const char *sha256,
+                        char *name, size_t cap)
+{
+    snprintf(name, cap, "%s", given);
+    for (int n = 1; !*given && (n == 1 || work_roster_find(&h->roster, name)); n++) {
+        snprintf(name, cap, "w-%.12s", sha256);
+        if (n > 1)
+            snprintf(name, cap, "w-%.12s-%d", sha256, n);
+    }
+}
+
+static bus_err create(work_host_daemon *h, const MSG(CreateWorkerRequest) * req, work_record **out)
+{
+    char name[80], sha256[WORK_SHA256_TEXT];
+    uint64_t bytes = 0;
+    work_record *r = NULL;
+    if (!work_engine_for(req->mime_type))
+        return bus_fail(BUS_EUNSUPPORTED, "no engine for MIME type '%.80s'", req->mime_type);
+    bus_err err = take_code(h, req->code_source, req->content_sha256, sha256, &bytes);
+    if (err)
+        return err;
+    choose_name(h, req->name, sha256, name, sizeof name);
+    if (work_roster_find(&h->roster, name))
+        return bus_fail(BUS_EEXISTS, "worker '%s' exists", name);
+    err = work_record_new(&r, name);
+    if (!err)
+        err = take_request(r, req);
+    if (!err) {
+        work_record_set_code(r, sha256, bytes, req->code_source->url);
+        err = work_record_store(h->conn, r);
+    }
+    if (err) {
+        work_record_free(r);
+        return err;
+    }
+    *out = r;
+    return work_roster_add(&h->roster, r);
+}
+
+static void audit(const char *what, const work_record *r)
+{
+    bus_info("audit: %s worker=%s mime=%s sha256=%.16s generation=%llu", what, r->name, r->mime,
+             r->sha256, (unsigned long long)r->generation);
+}
+
+// --- handlers ----------------------------------------------------------------------------------------
+
+static void on_create(void *ctx, bus_call *call, const ProtobufCMessage *message)
+{
+    work_host_daemon *h = ctx;
+    work_record *r = NULL;
+    MSG(CreateWorkerReply) reply = INIT(CREATE_WORKER_REPLY);
+    bus_err err = work_host_ready(h);
+    if (!err)
+        err = create(h, (const MSG(CreateWorkerRequest) *)message, &r);
+    if (err) {
+        bus_call_failed(call, err);
+        return;
+    }
+    audit("create", r);
+    work_status(h, r, "", "registered", NULL, NULL);
+    reply.id = r->name;
+    bus_call_reply(call, &reply.base);
+}
+
+static bus_err load_code(work_host_daemon *h, const MSG(LoadCodeRequest) * req, work_record **out,
+                         char sha256[WORK_SHA256_TEXT])
+{
+    uint64_t bytes = 0;
+    work_record *r = work_roster_find(&h->roster, req->id);
+    if (!r)
+        return BUS_ENOTFOUND;
+    bus_err err = take_code(h, req->code_source, req->content_sha256, sha256, &bytes);
+    if (err)
+        return err;
+    work_record_set_code(r, sha256, bytes, req->code_source->url);
+    *out = r;
+    return work_record_store(h->conn, r);
+}
+
+static void on_load(void *ctx, bus_call *call, const ProtobufCMessage *message)
+{
+    work_host_daemon *h = ctx;
+    work_record *r = NULL;
+    char sha256[WORK_SHA256_TEXT];
+    MSG(LoadCodeReply) reply = INIT(LOAD_CODE_REPLY);
+    bus_err err = work_host_ready(h);
+    if (!err)
+        err = load_code(h, (const MSG(LoadCodeRequest) *)message, &r, sha256);
+    if (err) {
+        bus_call_failed(call, err);
+        return;
+    }
+    audit("load", r);
+    work_host_reconcile(h);
+    reply.sha256 = sha256;
+    bus_call_reply(call, &reply.base);
+}
+
+// A stop ends the sessions, so whatever starts next is another generation.
+static bus_err set_running(work_host_daemon *h, const char *id, bool running)
+{
+    bus_err err = work_host_ready(h);
+    if (err)
+        return err;
+    work_record *r = work_roster_find(&h->roster, id);
+    if (!r)
+        return BUS_ENOTFOUND;
+    if (r->running == running)
+        return BUS_OK;
+    r->running = running;
+    r->generation += !running;
+    err = work_record_store(h->conn, r);
+    if (err)
+        return err;
+    audit(running ? "start" : "stop", r);
+    work_host_reconcile(h);
+    return BUS_OK;
+}
+
+static void on_start(void *ctx, bus_call *call, const ProtobufCMessage *message)
+{
+    MSG(StartWorkerReply) reply = INIT(START_WORKER_REPLY);
+    bus_err err = set_running(ctx, ((const MSG(StartWorkerRequest) *)message)->id, true);
+    if (err)
+        bus_call_failed(call, err);
+    else
+        bus_call_reply(call, &reply.base);
+}
+
+static void on_stop(void *ctx, bus_call *call, const ProtobufCMessage *message)
+{
+    MSG(StopWorkerReply) reply = INIT(STOP_WORKER_REPLY);
+    bus_err err = set_running(ctx, ((const MSG(StopWorkerRequest) *)message)->id, false);
+    if (err)
+        bus_call_failed(call, err);
+    else
+        bus_call_reply(call, &reply.base);
+}
+
+static bus_err delete_worker(work_host_daemon *h, const char *id)
+{
+    bus_err err = work_host_ready(h);
+    if (err)
+        return err;
+    work_record *r = work_roster_find(&h->roster, id);
+    if (!r)
+        return BUS_ENOTFOUND;
+    if (r->declared)
+        return bus_fail(BUS_ESTATE, "worker '%s' is declared in %s: remove it there", r->name,
+                        r->file);
+    err = work_record_erase(h->conn, r);
+    if (err)
+        return err;
+    audit("delete", r);
+    r->running = false;
+    work_host_reconcile(h);
+    work_status(h, r, "", "stopped", NULL, NULL);
+    work_roster_remove(&h->roster, r);
+    return BUS_OK;
+}
+
+static void on_delete(void *ctx, bus_call *call, const ProtobufCMessage *message)
+{
+    MSG(DeleteWorkerReply) reply = INIT(DELETE_WORKER_REPLY);
+    bus_err err = delete_worker(ctx, ((const MSG(DeleteWorkerRequest) *)message)->id);
+    if (err)
+        bus_call_failed(call, err);
+    else
+        bus_call_reply(call, &reply.base);
+}
+
+// --- listing: messages made in one arena of zeroed blocks, freed together ---------------------------------
+
+typedef struct block {
+    struct block *next;
+} block;
+
+// NULL once anything could not be had; the answer is then a failure.
+static void *make(block **arena, size_t size)
+{
+    block *b = calloc(1, sizeof *b + size);
+    if (!b)
+        return NULL;
+    b->next = *arena;
+    *arena = b;
+    return b + 1;
+}
+
+static void free_arena(block *arena)
+{
+    while (arena) {
+        block *next = arena->next;
+        free(arena);
+        arena = next;
+    }
+}
+
+static bool put_list(block **arena, char ***out, size_t *count, char *first, size_t stride,
+                     uint32_t n)
+{
+    *out = make(arena, (n + 1) * sizeof **out);
+    for (uint32_t i = 0; *out && i < n; i++)
+        (*out)[i] = first + i * stride;
+    *count = n;
+    return *out != NULL;
+}
+
+static bool put_settings(block **arena, const work_record *r, MSG(WorkerInfo) * info)
+{
+    const char *key;
+    json_t *value;
+    info->config = make(arena, (json_object_size(r->config) + 1) * sizeof *info->config);
+    info->tags = make(arena, (json_object_size(r->tags) + 1) * sizeof *info->tags);
+    if (!info->config || !info->tags)
+        return false;
+    json_object_foreach(r->config, key, value)
+    {
+        MSG(Setting) *s = make(arena, sizeof *s);
+        if (!s)
+            return false;
+        virtufin__workmanager__v1__setting__init(s);
+        s->key = (char *)key;
+        s->value = (char *)json_string_value(value);
+        info->config[info->n_config++] = s;
+    }
+    json_object_foreach(r->tags, key, value)
+    {
+        MSG(Tag) *t = make(arena, sizeof *t);
+        if (!t)
+            return false;
+        virtufin__workmanager__v1__tag__init(t);
+        t->key = (char *)key;
+        t->value = (char *)json_string_value(value);
+        info->tags[info->n_tags++] = t;
+    }
+    return true;
+}
+
+static bool put_instances(block **arena, const work_host_daemon *h, const work_record *r,
+                          MSG(WorkerInfo) * info)
+{
+    info->instances = make(arena, (h->cell_count + 1) * sizeof *info->instances);
+    if (!info->instances)
+        return false;
+    for (size_t i = 0; i < h->cell_count; i++) {
+        if (!work_cell_has(h->cells[i], r->name))
+            continue;
+        MSG(WorkerInstance) *w = make(arena, sizeof *w);
+        if (!w)
+            return false;
+        work_cell_info cell = work_cell_tell(h->cells[i]);
+        virtufin__workmanager__v1__worker_instance__init(w);
+        w->scenario = (char *)work_cell_scenario(h->cells[i]);
+        w->state = (char *)cell.state_name;
+        w->error = (char *)cell.error;
+        w->pid = (uint32_t)cell.pid;
+        w->restarts = cell.restarts;
+        info->instances[info->n_instances++] = w;
+    }
+    return true;
+}
+
+static MSG(WorkerInfo) * make_info(block **arena, const work_host_daemon *h, work_record *r)
+{
+    MSG(WorkerInfo) *info = make(arena, sizeof *info);
+    MSG(CodeSource) *source = make(arena, sizeof *source);
+    if (!info || !source)
+        return NULL;
+    virtufin__workmanager__v1__worker_info__init(info);
+    virtufin__workmanager__v1__code_source__init(source);
+    source->url = r->source;
+    info->id = r->name;
+    info->code_source = source;
+    info->mime_type = r->mime;
+    info->language = "native";
+    info->topic = r->input_count ? r->inputs[0] : "";
+    info->group = r->group;
+    info->created_at = r->created_at;
+    info->status = r->running ? VIRTUFIN__WORKMANAGER__V1__WORKER_STATUS__WORKER_STATUS_RUNNING
+                              : VIRTUFIN__WORKMANAGER__V1__WORKER_STATUS__WORKER_STATUS_STOPPED;
+    info->sha256 = r->sha256;
+    info->file = r->file;
+    bool ok = put_list(arena, &info->inputs, &info->n_inputs, r->inputs[0], sizeof r->inputs[0],
+                       r->input_count) &&
+              put_list(arena, &info->scenarios, &info->n_scenarios, r->scenarios[0],
+                       sizeof r->scenarios[0], r->scenario_count) &&
+              put_settings(arena, r, info) && put_instances(arena, h, r, info);
+    return ok ? info : NULL;
+}
+
+static bool has_tags(const work_record *r, const MSG(ListWorkersRequest) * req)
+{
+    for (size_t i = 0; i < req->n_filters; i++) {
+        const char *value = json_string_value(json_object_get(r->tags, req->filters[i]->key));
+        if (!value || strcmp(value, req->filters[i]->value) != 0)
+            return false;
+    }
+    return true;
+}
+
+static void on_list(void *ctx, bus_call *call, const ProtobufCMessage *message)
+{
+    work_host_daemon *h = ctx;
+    const MSG(ListWorkersRequest) *req = (const MSG(ListWorkersRequest) *)message;
+    MSG(ListWorkersReply) reply = INIT(LIST_WORKERS_REPLY);
+    block *arena = NULL;
+    bus_err err = work_host_ready(h);
+    reply.workers = make(&arena, (h->roster.count + 1) * sizeof *reply.workers);
+    for (size_t i = 0; !err && reply.workers && i < h->roster.count; i++) {
+        if (!has_tags(h->roster.records[i], req))
+            continue;
+        MSG(WorkerInfo) *info = make_info(&arena, h, h->roster.records[i]);
+        if (info)
+            reply.workers[reply.n_workers++] = info;
+        else
+            err = bus_fail(BUS_ENOMEM, "list of workers");
+    }
+    if (!err && !reply.workers)
+        err = bus_fail(BUS_ENOMEM, "list of workers");
+    if (err)
+        bus_call_failed(call, err);
+    else
+        bus_call_reply(call, &reply.base);
+    free_arena(arena);
+}
+
+static bool put_history(block **arena, const work_record *r, MSG(GetWorkerHistoryReply) * reply)
+{
+    size_t count = json_array_size(r->history);
+    reply->entries = make(arena, (count + 1) * sizeof *reply->entries);
+    for (size_t i = 0; reply->entries && i < count; i++) {
+        const json_t *from = json_array_get(r->history, i);
+        MSG(WorkerHistoryEntry) *entry = make(arena, sizeof *entry);
+        MSG(CodeSource) *source = make(arena, sizeof *source);
+        if (!entry || !source)
+            return false;
+        virtufin__workmanager__v1__worker_history_entry__init(entry);
+        virtufin__workmanager__v1__code_source__init(source);
+        source->url = (char *)json_string_value(json_object_get(from, "code_source"));
+        entry->code_source = source;
+        entry->created_at = (char *)json_string_value(json_object_get(from, "created_at"));
+        entry->sha256 = (char *)json_string_value(json_object_get(from, "sha256"));
+        reply->entries[reply->n_entries++] = entry;
+    }
+    return reply->entries != NULL;
+}
+
+static void on_history(void *ctx, bus_call *call, const ProtobufCMessage *message)
+{
+    work_host_daemon *h = ctx;
+    MSG(GetWorkerHistoryReply) reply = INIT(GET_WORKER_HISTORY_REPLY);
+    block *arena = NULL;
+    bus_err err = work_host_ready(h);
+    const work_record *r = NULL;
+    if (!err) {
+        r = work_roster_find(&h->roster, ((const MSG(GetWorkerHistoryRequest) *)message)->id);
+        err = r ? BUS_OK : BUS_ENOTFOUND;
+    }
+    if (!err && !put_history(&arena, r, &reply))
+        err = bus_fail(BUS_ENOMEM, "history");
+    if (err)
+        bus_call_failed(call, err);
+    else
+        bus_call_reply(call, &reply.base);
+    free_arena(arena);
+}
+
+// --- opening -----------------------------------------------------------------------------------------
+
+#define METHOD(name, lower, handler)                                                               \
+    {                                                                                              \
+        .method = name, .request = DESC(lower##_request), .reply = DESC(lower##_reply),            \
+        .fn = handler                                                                              \
+    }
+static const bus_method methods[] = {
+    METHOD("CreateWorker", create_worker, on_create),
+    METHOD("LoadCode", load_code, on_load),
+    METHOD("StartWorker", start_worker, on_start),
+    METHOD("StopWorker", stop_worker, on_stop),
+    METHOD("DeleteWorker", delete_worker, on_delete),
+    METHOD("ListWorkers", list_workers, on_list),
+    METHOD("GetWorkerHistory", get_worker_history, on_history),
+    {.method = NULL},
+};
+
+bus_err work_manager_open(work_host_daemon *h, bus_wake wake)
+{
+    bus_service_spec spec = {.daemon = "workhostd",
+                             .description = "workers: code in, instances per scenario",
+                             .service = "virtufin.workmanager.v1.WorkManager",
+                             .methods = methods,
+                             .descriptors = schema_workmanager_descriptors,
+                             .descriptors_len = schema_workmanager_descriptors_len,
+                             .ctx = h,
+                             .wake = wake};
+    return bus_service_open(&h->service, h->conn, &spec, 1);
+}

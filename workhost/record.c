@@ -1,0 +1,201 @@
+#include "workhost/record.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bus/lane/lane.h"
+#include "workhost/runtime/progress.h"
+
+bus_err work_record_check_name(const char *name)
+{
+    return bus_lane_check_name(bus_view_of(name), "worker name");
+}
+
+bus_err work_record_new(work_record **out, const char *name)
+{
+    bus_err err = work_record_check_name(name);
+    if (err)
+        return err;
+    work_record *r = calloc(1, sizeof *r);
+    if (r) {
+        r->config = json_object();
+        r->tags = json_object();
+        r->history = json_array();
+    }
+    if (!r || !r->config || !r->tags || !r->history) {
+        work_record_free(r);
+        return bus_fail(BUS_ENOMEM, "worker record");
+    }
+    snprintf(r->name, sizeof r->name, "%s", name);
+    snprintf(r->mime, sizeof r->mime, "application/x-native-dll");
+    bus_time_format(bus_now_wall().ns, r->created_at);
+    *out = r;
+    return BUS_OK;
+}
+
+void work_record_free(work_record *r)
+{
+    if (!r)
+        return;
+    json_decref(r->config);
+    json_decref(r->tags);
+    json_decref(r->history);
+    free(r);
+}
+
+// The part of a subject behind its lane: "act." and "hyp.<selector>." are the scenario's matter.
+static const char *without_lane(const char *input)
+{
+    if (strncmp(input, "act.", 4) == 0)
+        return input + 4;
+    if (strncmp(input, "hyp.", 4) == 0 && strchr(input + 4, '.'))
+        return strchr(input + 4, '.') + 1;
+    return input;
+}
+
+bus_err work_record_add_input(work_record *r, const char *input)
+{
+    const char *plain = without_lane(input);
+    bus_err err = bus_subject_check(bus_view_of(plain), true);
+    if (err)
+        return bus_note(err, "input '%.80s'", input);
+    if (strncmp(plain, "exchange.", 9) != 0)
+        return bus_fail(BUS_EINVAL,
+                        "input '%.80s': a market lane is wanted, exchange.<venue>.<entity>.<event>",
+                        input);
+    if (strlen(plain) > 200)
+        return bus_fail(BUS_ELIMIT, "input '%.40s…' is longer than 200 bytes", input);
+    if (r->input_count == WORK_RECORD_INPUTS)
+        return bus_fail(BUS_ELIMIT, "more than %d inputs", WORK_RECORD_INPUTS);
+    snprintf(r->inputs[r->input_count++], sizeof r->inputs[0], "%s", plain);
+    return BUS_OK;
+}
+
+bus_err work_record_add_scenario(work_record *r, const char *scenario)
+{
+    bus_err err = bus_lane_check_scenario(bus_view_of(scenario));
+    if (err)
+        return err;
+    if (r->scenario_count == WORK_RECORD_SCENARIOS)
+        return bus_fail(BUS_ELIMIT, "more than %d scenarios", WORK_RECORD_SCENARIOS);
+    snprintf(r->scenarios[r->scenario_count++], sizeof r->scenarios[0], "%s", scenario);
+    return BUS_OK;
+}
+
+bool work_record_serves(const work_record *r, const char *scenario)
+{
+    for (uint32_t i = 0; i < r->scenario_count; i++) {
+        if (strcmp(r->scenarios[i], scenario) == 0)
+            return true;
+    }
+    return false;
+}
+
+void work_record_set_code(work_record *r, const char *sha256, uint64_t bytes, const char *source)
+{
+    char now[BUS_TIME_TEXT];
+    bus_time_format(bus_now_wall().ns, now);
+    snprintf(r->sha256, sizeof r->sha256, "%s", sha256);
+    snprintf(r->source, sizeof r->source, "%s", source);
+    r->bytes = bytes;
+    r->generation++;
+    r->error[0] = '\0';
+    json_array_append_new(r->history, json_pack("{s:s,s:s,s:s}", "sha256", sha256, "code_source",
+                                                source, "created_at", now));
+}
+
+// --- JSON --------------------------------------------------------------------------------------------
+
+static const char *text(const json_t *object, const char *key)
+{
+    const char *value = json_string_value(json_object_get(object, key));
+    return value ? value : "";
+}
+
+static void take_object(json_t **out, json_t *value, bool right_type)
+{
+    if (!right_type)
+        return;
+    json_decref(*out);
+    *out = json_incref(value);
+}
+
+bus_err work_record_from_json(work_record **out, bus_view json)
+{
+    work_record *r = NULL;
+    json_t *root = json_loadb(json.ptr, json.len, 0, NULL);
+    bus_err err = json_is_object(root) ? work_record_new(&r, text(root, "id"))
+                                       : bus_fail(BUS_EDATALOSS, "not a JSON object");
+    if (err)
+        goto done;
+    const json_t *code = json_object_get(root, "code");
+    json_t *config = json_object_get(root, "config"), *tags = json_object_get(root, "tags");
+    json_t *history = json_object_get(root, "history");
+    take_object(&r->config, config, json_is_object(config));
+    take_object(&r->tags, tags, json_is_object(tags));
+    take_object(&r->history, history, json_is_array(history));
+    snprintf(r->mime, sizeof r->mime, "%s", text(root, "mime_type"));
+    snprintf(r->created_at, sizeof r->created_at, "%s", text(root, "created_at"));
+    snprintf(r->group, sizeof r->group, "%s", text(root, "group"));
+    snprintf(r->file, sizeof r->file, "%s", text(root, "file"));
+    snprintf(r->sha256, sizeof r->sha256, "%s", text(code, "sha256"));
+    snprintf(r->source, sizeof r->source, "%s", text(code, "source"));
+    r->bytes = (uint64_t)json_integer_value(json_object_get(code, "bytes"));
+    r->declared = json_is_true(json_object_get(root, "declared"));
+    r->running = strcmp(text(root, "status"), "running") == 0;
+    r->start_first = strcmp(text(root, "start"), "first") == 0;
+    r->generation = (uint64_t)json_integer_value(json_object_get(root, "generation"));
+    const json_t *inputs = json_object_get(root, "inputs");
+    const json_t *scenarios = json_object_get(root, "scenarios");
+    for (size_t i = 0; i < json_array_size(inputs) && !err; i++)
+        err = work_record_add_input(r, json_string_value(json_array_get(inputs, i)));
+    for (size_t i = 0; i < json_array_size(scenarios) && !err; i++)
+        err = work_record_add_scenario(r, json_string_value(json_array_get(scenarios, i)));
+    if (err)
+        goto done;
+    *out = r;
+    r = NULL;
+done:
+    work_record_free(r);
+    json_decref(root);
+    return err;
+}
+
+static json_t *list_of(const char *first, size_t stride, uint32_t count)
+{
+    json_t *list = json_array();
+    for (uint32_t i = 0; i < count; i++)
+        json_array_append_new(list, json_string(first + i * stride));
+    return list;
+}
+
+bus_err work_record_store(bus_conn *conn, work_record *r)
+{
+    char key[64];
+    snprintf(key, sizeof key, "worker.%s", r->name);
+    json_t *root = json_pack(
+        "{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:b,s:s,s:o,s:o,s:O,s:O,s:s,s:{s:s,s:s,s:I},s:O,s:I}", "id",
+        r->name, "mime_type", r->mime, "language", "native", "topic",
+        r->input_count ? r->inputs[0] : "", "group", r->group, "created_at", r->created_at,
+        "status", r->running ? "running" : "stopped", "declared", (int)r->declared, "file", r->file,
+        "inputs", list_of(r->inputs[0], sizeof r->inputs[0], r->input_count), "scenarios",
+        list_of(r->scenarios[0], sizeof r->scenarios[0], r->scenario_count), "config", r->config,
+        "tags", r->tags, "start", r->start_first ? "first" : "next", "code", "sha256", r->sha256,
+        "source", r->source, "bytes", (json_int_t)r->bytes, "history", r->history, "generation",
+        (json_int_t)r->generation);
+    char *dump = root ? json_dumps(root, JSON_COMPACT) : NULL;
+    bus_err err = dump ? bus_kv_put(conn, WORK_BUCKET, key, bus_view_of(dump), &r->revision)
+                       : bus_fail(BUS_ENOMEM, "worker record");
+    free(dump);
+    json_decref(root);
+    return bus_note(err, "storing worker '%s'", r->name);
+}
+
+bus_err work_record_erase(bus_conn *conn, work_record *r)
+{
+    char key[64];
+    snprintf(key, sizeof key, "worker.%s", r->name);
+    bus_err err = bus_kv_delete(conn, WORK_BUCKET, key, 0);
+    return err == BUS_ENOTFOUND ? BUS_OK : bus_note(err, "erasing worker '%s'", r->name);
+}

@@ -1,0 +1,359 @@
+#include "workhost/runtime/outbox.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bus/base/log.h"
+#include "bus/event/identity.h"
+#include "bus/nats/registry.h"
+#include "workhost/runtime/known.h"
+
+enum { WINDOW = 4096, CONTROL = UINT32_MAX };
+
+typedef struct {
+    uint32_t index; // of the actor; CONTROL: nobody waits for it
+    uint64_t seq;
+    work_actor *actor;
+} flight;
+
+struct work_outbox {
+    const work_plan *plan;
+    bus_conn *conn;
+    bus_registry *registry;
+    bus_publisher *publisher;
+    work_known *known;
+    char stream[64];
+    flight ring[WINDOW]; // published and not acknowledged, oldest first
+    uint32_t head, count;
+    bool refused;
+    uint32_t refused_index;
+    uint64_t refused_seq;
+    char held[200]; // why the last send was held
+};
+
+// Acknowledgements come in order of sending.
+static void on_ack(void *ctx, const bus_ack *ack)
+{
+    work_outbox *o = ctx;
+    flight f = o->ring[o->head];
+    o->head = (o->head + 1) % WINDOW;
+    o->count--;
+    if (ack->err) {
+        bus_error("output of input %llu is refused: %s", (unsigned long long)f.seq, ack->text);
+        if (f.index != CONTROL && !o->refused) {
+            o->refused = true;
+            o->refused_index = f.index;
+            o->refused_seq = f.seq;
+        }
+        return;
+    }
+    if (f.index == CONTROL)
+        return;
+    work_progress *p = &f.actor->progress;
+    p->outputs++;
+    if (ack->stream_seq > p->out_seq)
+        p->out_seq = ack->stream_seq;
+}
+
+bus_err work_outbox_open(work_outbox **out, bus_conn *conn, const work_plan *plan)
+{
+    work_outbox *o = calloc(1, sizeof *o);
+    if (!o)
+        return bus_fail(BUS_ENOMEM, "outbox");
+    o->plan = plan;
+    o->conn = conn;
+    snprintf(o->stream, sizeof o->stream, "SC_%s", plan->scenario);
+    bus_registry_opts registry = {.elevated = true};
+    bus_publisher_opts publisher = {
+        .conn = plan->conn, .window_msgs_max = WINDOW, .on_ack = on_ack, .on_ack_ctx = o};
+    publisher.conn.name = "workhostd-runtime";
+    publisher.conn.profile = BUS_PROFILE_BULK;
+    bus_err err = bus_registry_open(&o->registry, conn, &registry);
+    if (!err)
+        err = bus_publisher_open(&o->publisher, &publisher);
+    if (err) {
+        work_outbox_close(o);
+        return err;
+    }
+    *out = o;
+    return BUS_OK;
+}
+
+void work_outbox_close(work_outbox *o)
+{
+    if (!o)
+        return;
+    if (o->publisher)
+        bus_publisher_close(o->publisher);
+    if (o->registry)
+        bus_registry_close(o->registry);
+    work_known_close(o->known);
+    free(o);
+}
+
+bus_err work_outbox_recall(work_outbox *o, uint64_t after_seq)
+{
+    work_known *known = NULL;
+    bus_err err = work_known_open(&known, o->conn, o->stream, after_seq);
+    if (err)
+        return err;
+    work_known_close(o->known);
+    o->known = known;
+    return BUS_OK;
+}
+
+bus_err work_outbox_last_seq(work_outbox *o, uint64_t *seq)
+{
+    bus_seq_range range;
+    bus_err err = bus_stream_range(o->conn, o->stream, &range);
+    *seq = err ? 0 : range.last;
+    return err == BUS_ENOTFOUND ? BUS_OK : err;
+}
+
+// --- making events -----------------------------------------------------------------------------------
+
+// Texts that an event's views point to.
+typedef struct {
+    char subject[BUS_SUBJECT_BUF];
+    char type[BUS_SUBJECT_BUF], source[80];
+    char id[33], seq[24], walltime[BUS_TIME_TEXT], correlation[BUS_UUID_TEXT];
+} texts;
+
+static bus_view print_view(char *buf, size_t cap, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+static bus_view print_view(char *buf, size_t cap, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    int n = vsnprintf(buf, cap, fmt, args);
+    va_end(args);
+    return (bus_view){buf, n < 0 ? 0 : (size_t)n < cap ? (size_t)n : cap - 1};
+}
+
+// What the scenario says of each event of it.
+static void put_scenario(const work_plan *plan, const work_progress *progress, bus_event *e)
+{
+    e->scenarioid = bus_view_of(plan->scenario);
+    e->runid = bus_view_of(progress->runid);
+    e->clocktype = plan->hyp ? BUS_VIEW("historical") : BUS_VIEW("wall");
+    e->marketlane = plan->hyp ? BUS_VIEW("hyp") : BUS_VIEW("act");
+    e->marketselector = bus_view_of(plan->selector);
+    e->portfoliolane = bus_view_of(plan->portfolio);
+    e->strategylane = bus_view_of(plan->strategy);
+}
+
+static bus_err put_lane(const work_plan *plan, bus_view name, texts *t, bus_event *e)
+{
+    bus_lane lane;
+    bus_view subject =
+        print_view(t->subject, sizeof t->subject, "sc.%s.%.*s", plan->scenario, BUS_VIEW_ARG(name));
+    bus_err err = bus_lane_parse(&lane, subject);
+    if (err)
+        return err;
+    e->source =
+        print_view(t->source, sizeof t->source, "urn:com.virtufin.%.*s", BUS_VIEW_ARG(lane.domain));
+    if (!e->type.len)
+        e->type = print_view(t->type, sizeof t->type, "com.virtufin.%.*s.%.*s.%.*s",
+                             BUS_VIEW_ARG(lane.domain), BUS_VIEW_ARG(lane.entity),
+                             BUS_VIEW_ARG(lane.event));
+    return BUS_OK;
+}
+
+static bus_err put_place(const work_cause *cause, const work_result *result, texts *t, bus_event *e)
+{
+    const char *worker = cause->actor->spec->name;
+    bus_view reply = cause->event->replytopic;
+    e->type = result->type;
+    if (result->lane.len) {
+        bus_err err = put_lane(cause->actor->plan, result->lane, t, e);
+        if (err)
+            return err;
+    } else {
+        e->source = print_view(t->source, sizeof t->source, "urn:com.virtufin.worker.%s", worker);
+        if (!e->type.len)
+            e->type = print_view(t->type, sizeof t->type, "com.virtufin.worker.%s", worker);
+        print_view(t->subject, sizeof t->subject, "%.*s",
+                   BUS_VIEW_ARG(result->topic.len ? result->topic : result->type));
+    }
+    if (reply.len)
+        print_view(t->subject, sizeof t->subject, "%.*s", BUS_VIEW_ARG(reply));
+    return bus_subject_check(bus_view_of(t->subject), false);
+}
+
+static bus_err make_event(const work_cause *cause, const work_result *result, uint32_t n, texts *t,
+                          bus_event *e)
+{
+    const work_plan *plan = cause->actor->plan;
+    const bus_event *in = cause->event;
+    memset(e, 0, sizeof *e);
+    bus_err err = put_place(cause, result, t, e);
+    if (err)
+        return err;
+    put_scenario(plan, &cause->actor->progress, e);
+    bus_identity_output(t->id, e->scenarioid,
+                        bus_view_of(work_progress_run(&cause->actor->progress)),
+                        bus_view_of(cause->actor->spec->name), in->source, in->id, n);
+    e->id = bus_view_of(t->id);
+    e->subject = result->subject;
+    e->datacontenttype = BUS_VIEW("application/json");
+    e->time = in->time;
+    e->eventtime = in->eventtime.len ? in->eventtime : in->time;
+    e->recordedtime = in->recordedtime;
+    e->exchange = in->exchange;
+    bus_time_format(bus_now_wall().ns, t->walltime);
+    e->walltime = bus_view_of(t->walltime);
+    e->correlationid = in->correlationid;
+    if (!e->correlationid.len) {
+        bus_identity_correlation(t->correlation, in->source, in->id);
+        e->correlationid = bus_view_of(t->correlation);
+    }
+    e->causationid = in->id;
+    e->causationseq = print_view(t->seq, sizeof t->seq, "%llu", (unsigned long long)cause->seq);
+    e->data = result->data;
+    return BUS_OK;
+}
+
+// --- sending -----------------------------------------------------------------------------------------
+
+static work_outbox_result hold(work_outbox *o, const char *why)
+{
+    snprintf(o->held, sizeof o->held, "%s", why);
+    return WORK_OUTBOX_HOLD;
+}
+
+// May this go out now? The registry's cache answers without a look-up.
+static work_outbox_result ask_registry(work_outbox *o, const char *subject)
+{
+    switch (bus_registry_allow(o->registry, bus_view_of(subject))) {
+    case BUS_REGISTRY_YES:
+        return WORK_OUTBOX_SENT;
+    case BUS_REGISTRY_BAD:
+        return WORK_OUTBOX_BAD;
+    default: // a scenario that is gone has its runtime ended; until then nothing is lost
+        return hold(o, bus_err_text());
+    }
+}
+
+static work_outbox_result publish(work_outbox *o, const char *subject, const bus_event *e, flight f)
+{
+    work_outbox_result result = ask_registry(o, subject);
+    if (result != WORK_OUTBOX_SENT)
+        return result;
+    if (o->count == WINDOW)
+        return hold(o, "the window is full");
+    // The acknowledgement may come from within a later poll only, so the flight may be noted behind.
+    switch (bus_publisher_event(o->publisher, subject, e, f.seq)) {
+    case BUS_PUBLISH_FULL:
+        return hold(o, "the window is full");
+    case BUS_PUBLISH_ERROR:
+        return WORK_OUTBOX_BAD;
+    case BUS_PUBLISH_SENT:
+        break;
+    }
+    o->held[0] = '\0';
+    o->ring[(o->head + o->count++) % WINDOW] = f;
+    return WORK_OUTBOX_SENT;
+}
+
+static void report_conflict(work_outbox *o, const work_cause *cause, const bus_event *e,
+                            uint64_t stored_seq)
+{
+    char packed[256];
+    bus_pack p = bus_pack_to(packed, sizeof packed);
+    bus_error("output %.*s of input %llu is stored as %llu with other data: not sent",
+              BUS_VIEW_ARG(e->id), (unsigned long long)cause->seq, (unsigned long long)stored_seq);
+    bus_pack_map(&p, 4);
+    bus_pack_key(&p, "worker");
+    bus_pack_key(&p, cause->actor->spec->name);
+    bus_pack_key(&p, "id");
+    bus_pack_str(&p, e->id);
+    bus_pack_key(&p, "input_seq");
+    bus_pack_uint(&p, cause->seq);
+    bus_pack_key(&p, "stored_seq");
+    bus_pack_uint(&p, stored_seq);
+    work_outbox_control(o, cause->actor, "output_conflict", cause->seq, (bus_view){packed, p.len});
+}
+
+work_outbox_result work_outbox_send(work_outbox *o, const work_cause *cause,
+                                    const work_result *result, uint32_t n)
+{
+    texts t;
+    bus_event e;
+    uint64_t stored_seq = 0;
+    if (make_event(cause, result, n, &t, &e))
+        return WORK_OUTBOX_BAD;
+    work_known_answer known =
+        o->known ? work_known_find(o->known, e.id, e.runid, e.data, &stored_seq) : WORK_KNOWN_NO;
+    if (known == WORK_KNOWN_NO)
+        return publish(o, t.subject, &e, (flight){cause->index, cause->seq, cause->actor});
+    if (known == WORK_KNOWN_OTHER) {
+        report_conflict(o, cause, &e, stored_seq);
+        return WORK_OUTBOX_SENT;
+    }
+    work_progress *p = &cause->actor->progress;
+    p->outputs++;
+    if (stored_seq > p->out_seq)
+        p->out_seq = stored_seq;
+    return WORK_OUTBOX_SENT;
+}
+
+work_outbox_result work_outbox_control(work_outbox *o, const work_actor *actor, const char *what,
+                                       uint64_t seq, bus_view data)
+{
+    texts t;
+    char lane[160], id[200];
+    bus_event e;
+    memset(&e, 0, sizeof e);
+    bus_view name = print_view(lane, sizeof lane, "control.worker.%s.%s", what, actor->spec->name);
+    if (put_lane(actor->plan, name, &t, &e))
+        return WORK_OUTBOX_BAD;
+    put_scenario(actor->plan, &actor->progress, &e);
+    e.id = print_view(id, sizeof id, "%s.%s.%s.%s.%llu", actor->plan->scenario, actor->spec->name,
+                      work_progress_run(&actor->progress), what, (unsigned long long)seq);
+    e.datacontenttype = BUS_VIEW("application/json");
+    bus_time_format(bus_now_wall().ns, t.walltime);
+    e.time = e.eventtime = e.recordedtime = e.walltime = bus_view_of(t.walltime);
+    e.data = data;
+    return publish(o, t.subject, &e, (flight){CONTROL, seq, NULL});
+}
+
+void work_outbox_poll(work_outbox *o)
+{
+    bus_registry_poll(o->registry);
+    bus_publisher_poll(o->publisher);
+}
+
+uint32_t work_outbox_pending(const work_outbox *o)
+{
+    return o->count;
+}
+
+uint64_t work_outbox_done(const work_outbox *o, uint32_t index, uint64_t position)
+{
+    for (uint32_t i = 0; i < o->count; i++) {
+        const flight *f = &o->ring[(o->head + i) % WINDOW];
+        if (f->index == index)
+            return f->seq - 1 < position ? f->seq - 1 : position;
+    }
+    return position;
+}
+
+bool work_outbox_refused(work_outbox *o, uint32_t *index, uint64_t *seq)
+{
+    if (!o->refused)
+        return false;
+    o->refused = false;
+    *index = o->refused_index;
+    *seq = o->refused_seq;
+    return true;
+}
+
+const char *work_outbox_why(work_outbox *o, char *buf, size_t cap)
+{
+    snprintf(buf, cap, "%s", o->held);
+    if (!o->held[0] && o->count && !bus_publisher_up(o->publisher))
+        bus_publisher_why(o->publisher, buf, cap);
+    return buf;
+}

@@ -1,0 +1,206 @@
+#include "workhost/runtime/progress.h"
+
+#include <jansson.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bus/base/log.h"
+
+static void key_of(char key[WORK_KEY_TEXT], const char *scenario, const char *worker,
+                   const char *suffix)
+{
+    snprintf(key, WORK_KEY_TEXT, "sc.%s.%s%s", scenario, worker, suffix);
+}
+
+static void take_text(const json_t *object, const char *key, char *out, size_t cap)
+{
+    const char *value = json_string_value(json_object_get(object, key));
+    snprintf(out, cap, "%s", value ? value : "");
+}
+
+static uint64_t take_number(const json_t *object, const char *key)
+{
+    json_int_t n = json_integer_value(json_object_get(object, key));
+    return n > 0 ? (uint64_t)n : 0;
+}
+
+// A created key may have been deleted before: then its history goes on, and only an update with
+// revision 0 fails; create handles both.
+static bus_err store(bus_conn *conn, const char *key, const json_t *root, uint64_t *revision)
+{
+    char *text = json_dumps(root, JSON_COMPACT);
+    if (!text)
+        return bus_fail(BUS_ENOMEM, "record '%s'", key);
+    bus_view value = bus_view_of(text);
+    bus_err err = *revision ? bus_kv_update(conn, WORK_BUCKET, key, value, *revision, revision)
+                            : bus_kv_create(conn, WORK_BUCKET, key, value, revision);
+    free(text);
+    return err == BUS_EEXISTS ? BUS_ECONFLICT : err;
+}
+
+static bus_err fetch(bus_conn *conn, const char *key, json_t **root, uint64_t *revision)
+{
+    bus_kv_entry entry = {0};
+    bus_err err = bus_kv_get(conn, WORK_BUCKET, key, &entry);
+    if (err)
+        return err;
+    *revision = entry.revision;
+    *root = json_loadb(entry.value.ptr, entry.value.len, 0, NULL);
+    bus_kv_entry_release(&entry);
+    if (!json_is_object(*root)) {
+        json_decref(*root);
+        return bus_fail(BUS_EDATALOSS, "key '%s' of bucket " WORK_BUCKET " is not a JSON object",
+                        key);
+    }
+    return BUS_OK;
+}
+
+bus_err work_progress_read(bus_conn *conn, const char *scenario, const char *worker,
+                           work_progress *out)
+{
+    char key[WORK_KEY_TEXT];
+    json_t *root = NULL;
+    uint64_t revision = 0;
+    key_of(key, scenario, worker, "");
+    *out = (work_progress){0};
+    snprintf(out->scenario, sizeof out->scenario, "%s", scenario);
+    snprintf(out->worker, sizeof out->worker, "%s", worker);
+    bus_err err = fetch(conn, key, &root, &revision);
+    if (err)
+        return err;
+    take_text(root, "stream", out->stream, sizeof out->stream);
+    take_text(root, "session", out->session, sizeof out->session);
+    take_text(root, "runid", out->runid, sizeof out->runid);
+    take_text(root, "sha256", out->sha256, sizeof out->sha256);
+    out->start_seq = take_number(root, "start_seq");
+    out->done_seq = take_number(root, "done_seq");
+    out->outputs = take_number(root, "outputs");
+    out->out_seq = take_number(root, "out_seq");
+    out->generation = take_number(root, "generation");
+    out->end = json_is_true(json_object_get(root, "end"));
+    const json_t *skipped = json_object_get(root, "skipped");
+    for (size_t i = 0; i < json_array_size(skipped) && i < WORK_SKIPPED_MAX; i++)
+        out->skipped[out->skipped_count++] =
+            (uint64_t)json_integer_value(json_array_get(skipped, i));
+    out->revision = revision;
+    json_decref(root);
+    return BUS_OK;
+}
+
+bus_err work_progress_write(bus_conn *conn, work_progress *p)
+{
+    char key[WORK_KEY_TEXT], now[BUS_TIME_TEXT];
+    key_of(key, p->scenario, p->worker, "");
+    bus_time_format(bus_now_wall().ns, now);
+    json_t *skipped = json_array();
+    for (uint32_t i = 0; i < p->skipped_count; i++)
+        json_array_append_new(skipped, json_integer((json_int_t)p->skipped[i]));
+    json_t *root =
+        json_pack("{s:s,s:s,s:s,s:s,s:s,s:I,s:I,s:b,s:I,s:I,s:o,s:I,s:s,s:s}", "scenario",
+                  p->scenario, "worker", p->worker, "stream", p->stream, "session", p->session,
+                  "runid", p->runid, "start_seq", (json_int_t)p->start_seq, "done_seq",
+                  (json_int_t)p->done_seq, "end", (int)p->end, "outputs", (json_int_t)p->outputs,
+                  "out_seq", (json_int_t)p->out_seq, "skipped", skipped, "generation",
+                  (json_int_t)p->generation, "sha256", p->sha256, "updated", now);
+    if (!root)
+        return bus_fail(BUS_ENOMEM, "progress of '%s'", key);
+    bus_err err = store(conn, key, root, &p->revision);
+    json_decref(root);
+    return bus_note(err, "writing progress '%s'", key);
+}
+
+bool work_progress_skips(const work_progress *p, uint64_t seq)
+{
+    for (uint32_t i = 0; i < p->skipped_count; i++) {
+        if (p->skipped[i] == seq)
+            return true;
+    }
+    return false;
+}
+
+bus_err work_progress_skip(work_progress *p, uint64_t seq)
+{
+    if (work_progress_skips(p, seq))
+        return BUS_OK;
+    if (p->skipped_count == WORK_SKIPPED_MAX)
+        return bus_fail(BUS_ELIMIT, "worker '%s' in scenario '%s' has %d dead letters already",
+                        p->worker, p->scenario, WORK_SKIPPED_MAX);
+    uint32_t i = p->skipped_count++;
+    for (; i > 0 && p->skipped[i - 1] > seq; i--)
+        p->skipped[i] = p->skipped[i - 1];
+    p->skipped[i] = seq;
+    return BUS_OK;
+}
+
+const char *work_progress_run(const work_progress *p)
+{
+    return *p->runid ? p->runid : p->session;
+}
+
+// --- saved state -------------------------------------------------------------------------------------
+
+static bool decode_base64(const char *text, work_saved *out)
+{
+    size_t len = strlen(text);
+    out->bytes = malloc(len / 4 * 3 + 1);
+    int n = out->bytes ? EVP_DecodeBlock(out->bytes, (const unsigned char *)text, (int)len) : -1;
+    if (n < 0)
+        return false;
+    out->len = (size_t)n; // the library counts padding as zero bytes
+    for (size_t i = len; i > 0 && text[i - 1] == '=' && len - i < 2; i--)
+        out->len--;
+    return true;
+}
+
+bus_err work_saved_read(bus_conn *conn, const char *scenario, const char *worker, work_saved *out)
+{
+    char key[WORK_KEY_TEXT];
+    json_t *root = NULL;
+    uint64_t revision = 0;
+    key_of(key, scenario, worker, ".state");
+    *out = (work_saved){0};
+    bus_err err = fetch(conn, key, &root, &revision);
+    out->revision = revision;
+    if (err)
+        return err;
+    const char *state = json_string_value(json_object_get(root, "state"));
+    out->seq = take_number(root, "seq");
+    out->generation = take_number(root, "generation");
+    out->now_ns = json_integer_value(json_object_get(root, "now"));
+    take_text(root, "session", out->session, sizeof out->session);
+    take_text(root, "runid", out->runid, sizeof out->runid);
+    take_text(root, "sha256", out->sha256, sizeof out->sha256);
+    if (!state || !decode_base64(state, out))
+        err = bus_fail(BUS_EDATALOSS, "key '%s' has no state in it", key);
+    json_decref(root);
+    return err;
+}
+
+bus_err work_saved_write(bus_conn *conn, const char *scenario, const char *worker,
+                         work_saved *saved)
+{
+    char key[WORK_KEY_TEXT];
+    key_of(key, scenario, worker, ".state");
+    char *text = malloc((saved->len + 2) / 3 * 4 + 1);
+    if (!text)
+        return bus_fail(BUS_ENOMEM, "state '%s'", key);
+    EVP_EncodeBlock((unsigned char *)text, saved->bytes, (int)saved->len);
+    json_t *root = json_pack("{s:I,s:s,s:s,s:I,s:s,s:I,s:s}", "seq", (json_int_t)saved->seq,
+                             "session", saved->session, "runid", saved->runid, "generation",
+                             (json_int_t)saved->generation, "sha256", saved->sha256, "now",
+                             (json_int_t)saved->now_ns, "state", text);
+    free(text);
+    if (!root)
+        return bus_fail(BUS_ENOMEM, "state '%s'", key);
+    bus_err err = store(conn, key, root, &saved->revision);
+    json_decref(root);
+    return bus_note(err, "saving state '%s'", key);
+}
+
+void work_saved_release(work_saved *saved)
+{
+    free(saved->bytes);
+    saved->bytes = NULL;
+}

@@ -1,0 +1,49 @@
+// progress: how far one instance is, and its saved state, as they stand in the bucket `workers`.
+// Every write is a compare-and-set on what was read, so an instance that was replaced cannot overwrite its
+// successor. Thread: the owner's. Source: schemas/specs/workers.md, "Records".
+#ifndef WORKHOST_RUNTIME_PROGRESS_H
+#define WORKHOST_RUNTIME_PROGRESS_H
+
+#include "bus/nats/kv.h"
+
+#define WORK_BUCKET "workers"
+
+enum { WORK_SKIPPED_MAX = 256, WORK_RUN_TEXT = 64, WORK_KEY_TEXT = 128 };
+
+typedef struct {
+    char scenario[40], worker[40], stream[40];
+    char session[24];          // act lane; "" on hyp
+    char runid[WORK_RUN_TEXT]; // hyp lane; "" on act
+    char sha256[72];
+    uint64_t start_seq, done_seq, outputs, out_seq, generation;
+    bool end;
+    uint64_t skipped[WORK_SKIPPED_MAX]; // rising
+    uint32_t skipped_count;
+    uint64_t revision; // 0: not stored yet
+} work_progress;
+
+// BUS_ENOTFOUND: there is none; then *out is empty but for the names.
+bus_err work_progress_read(bus_conn *conn, const char *scenario, const char *worker,
+                           work_progress *out);
+bus_err work_progress_write(bus_conn *conn, work_progress *progress); // BUS_ECONFLICT: replaced
+bool work_progress_skips(const work_progress *progress, uint64_t seq);
+bus_err work_progress_skip(work_progress *progress, uint64_t seq); // BUS_ELIMIT
+// The session or run its ids are made from.
+const char *work_progress_run(const work_progress *progress);
+
+typedef struct {
+    uint64_t seq, generation;
+    int64_t now_ns;
+    char session[24], runid[WORK_RUN_TEXT], sha256[72];
+    uint8_t *bytes; // malloc'ed
+    size_t len;
+    uint64_t revision;
+} work_saved;
+
+// BUS_ENOTFOUND: there is none, or it cannot be read (logged).
+bus_err work_saved_read(bus_conn *conn, const char *scenario, const char *worker, work_saved *out);
+bus_err work_saved_write(bus_conn *conn, const char *scenario, const char *worker,
+                         work_saved *saved);
+void work_saved_release(work_saved *saved);
+
+#endif
