@@ -68,6 +68,8 @@ static void start_over(bus_proof *p, const bus_proof_run *run)
     bus_view_copy(run->runid, p->run, sizeof p->run);
     uint64_t first = run->first_seq ? run->first_seq : 1;
     p->have = run->done_seq >= first ? run->done_seq : first - 1;
+    if (p->have > run->base_seq && run->base_seq >= first - 1)
+        p->have = run->base_seq; // nobody can have finished what was not sent
     p->met = 0;
     p->number = 0;
     // Joined before anything was sent: then the first event is number 1.
