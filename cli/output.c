@@ -1,0 +1,194 @@
+// Output of verbs: JSON lines, or tables and "field: value" lines for people.
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/session.h"
+
+void lane_json_line(json_t *value)
+{
+    json_dumpf(value, stdout, JSON_COMPACT | JSON_ENCODE_ANY);
+    putchar('\n');
+    fflush(stdout);
+    json_decref(value);
+}
+
+json_t *lane_json_view(bus_view text)
+{
+    json_t *value = json_stringn(text.ptr ? text.ptr : "", text.len);
+    return value ? value : json_null();
+}
+
+json_t *lane_json_time(int64_t ns)
+{
+    char text[BUS_TIME_TEXT];
+    bus_time_format(ns, text);
+    return json_string(text);
+}
+
+// "a.b.c" in nested objects; borrowed.
+static json_t *at_path(const json_t *object, const char *path)
+{
+    json_t *value = json_object_get(object, path);
+    const char *dot = strchr(path, '.');
+    if (value || !dot)
+        return value;
+    char head[64];
+    snprintf(head, sizeof head, "%.*s", (int)(dot - path), path);
+    return at_path(json_object_get(object, head), dot + 1);
+}
+
+static char *to_text(const json_t *value)
+{
+    if (!value || json_is_null(value))
+        return strdup("");
+    if (json_is_string(value))
+        return strdup(json_string_value(value));
+    return json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+}
+
+// Columns on a terminal: characters, not bytes.
+static size_t width_of(const char *text)
+{
+    size_t width = 0;
+    for (; *text; text++)
+        width += ((unsigned char)*text & 0xc0) != 0x80;
+    return width;
+}
+
+static void print_cell(const char *text, size_t width, bool last)
+{
+    fputs(text, stdout);
+    if (!last)
+        for (size_t i = width_of(text); i < width + 2; i++)
+            putchar(' ');
+}
+
+enum { COLUMNS_MAX = 16 };
+
+static void print_table(const lane_column *columns, const json_t *rows)
+{
+    size_t width[COLUMNS_MAX] = {0}, i;
+    int count = 0;
+    json_t *row;
+    for (; columns[count].title && count < COLUMNS_MAX; count++)
+        width[count] = width_of(columns[count].title);
+    json_array_foreach(rows, i, row)
+    {
+        for (int c = 0; c < count; c++) {
+            char *text = to_text(at_path(row, columns[c].field));
+            width[c] = width_of(text) > width[c] ? width_of(text) : width[c];
+            free(text);
+        }
+    }
+    for (int c = 0; c < count; c++)
+        print_cell(columns[c].title, width[c], c == count - 1);
+    putchar('\n');
+    json_array_foreach(rows, i, row)
+    {
+        for (int c = 0; c < count; c++) {
+            char *text = to_text(at_path(row, columns[c].field));
+            print_cell(text, width[c], c == count - 1);
+            free(text);
+        }
+        putchar('\n');
+    }
+}
+
+void lane_rows(const lane_cli *cli, const lane_column *columns, json_t *rows)
+{
+    size_t i;
+    json_t *row;
+    if (cli->json) {
+        json_array_foreach(rows, i, row)
+            lane_json_line(json_incref(row));
+    } else if (json_array_size(rows) == 0) {
+        puts("(none)");
+    } else {
+        print_table(columns, rows);
+    }
+    json_decref(rows);
+}
+
+void lane_object(const lane_cli *cli, json_t *object)
+{
+    const char *name;
+    json_t *value;
+    if (cli->json) {
+        lane_json_line(object);
+        return;
+    }
+    json_object_foreach(object, name, value)
+    {
+        char *text = to_text(value);
+        if (text[0])
+            printf("%s: %s\n", name, text);
+        free(text);
+    }
+    json_decref(object);
+}
+
+// A packed value's text in JSON, for what the codec writes anyway: strings and base64.
+static void print_packed(void (*pack)(bus_pack *, bus_view), bus_view v)
+{
+    size_t cap = v.len + 16;
+    uint8_t *buf = malloc(cap);
+    char *text = NULL;
+    if (buf) {
+        bus_pack p = bus_pack_to(buf, cap);
+        pack(&p, v);
+        if (bus_pack_to_json(&text, NULL, (bus_view){(const char *)buf, p.len}) == BUS_OK)
+            fputs(text, stdout);
+    }
+    free(text);
+    free(buf);
+}
+
+static bus_err read_event(bus_event *event, const bus_msg *msg, bus_view payload,
+                          bus_scratch *scratch)
+{
+    return msg ? bus_msg_event(msg, event, scratch)
+               : bus_event_decode(event, (bus_view){0}, payload, scratch);
+}
+
+void lane_event_line(uint64_t seq, bus_view subject, const bus_msg *msg, bus_view payload,
+                     bus_scratch *scratch)
+{
+    bus_event event;
+    char *text = NULL;
+    bus_err err = read_event(&event, msg, payload, scratch);
+    if (!err)
+        err = bus_event_encode_json(&text, NULL, &event);
+    putchar('{');
+    if (seq)
+        printf("\"seq\":%llu,", (unsigned long long)seq);
+    fputs("\"subject\":", stdout);
+    print_packed(bus_pack_str, subject);
+    if (!err) {
+        printf(",\"event\":%s}\n", text);
+    } else {
+        fputs(",\"error\":", stdout);
+        print_packed(bus_pack_str, bus_view_of(bus_err_text()));
+        fputs(",\"payload_base64\":", stdout);
+        print_packed(bus_pack_bin, payload);
+        puts("}");
+    }
+    free(text);
+}
+
+void lane_event_people(uint64_t seq, bus_view subject, const bus_msg *msg, bus_view payload,
+                       bus_scratch *scratch)
+{
+    bus_event event;
+    char *text = NULL;
+    bus_err err = read_event(&event, msg, payload, scratch);
+    if (!err && event.data.len)
+        err = bus_pack_to_json(&text, NULL, event.data);
+    if (seq)
+        printf("%llu  ", (unsigned long long)seq);
+    if (err)
+        printf("%.*s  (%s)\n", BUS_VIEW_ARG(subject), bus_err_text());
+    else
+        printf("%.*s  %.*s  %.*s  %s\n", BUS_VIEW_ARG(event.time), BUS_VIEW_ARG(subject),
+               BUS_VIEW_ARG(event.id), text ? text : "");
+    free(text);
+}

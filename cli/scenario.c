@@ -1,0 +1,182 @@
+// lane scenario: the registry, through its service. Source: schemas/specs/scenarios.md.
+#include <string.h>
+
+#include "cli/call.h"
+#include "cli/verbs.h"
+#include "virtufin/api/v1/scenarios.pb-c.h"
+
+#define RPC(method_, request_, reply_)                                                             \
+    {                                                                                              \
+        "virtufin.api.v1.Scenarios", method_, &virtufin__api__v1__##request_##__descriptor,        \
+            &virtufin__api__v1__##reply_##__descriptor                                             \
+    }
+
+// "act", "hyp.mon" or "act@sma": lane, then selector or id.
+static void set_leg(json_t *request, const char *leg, const char *value, char mark,
+                    const char *second)
+{
+    const char *at = strchr(value, mark);
+    json_t *object = json_object();
+    if (at || mark == '.')
+        json_object_set_new(object, "lane",
+                            json_stringn(value, at ? (size_t)(at - value) : strlen(value)));
+    if (at && second)
+        json_object_set_new(object, second, json_string(at + 1));
+    json_object_set_new(request, leg, object);
+}
+
+// --strategy sma | act@sma: a bare word is the id, its lane follows the market's.
+static void set_strategy(json_t *request, const char *value)
+{
+    const char *at = strchr(value, '@');
+    json_t *object = json_object();
+    if (at)
+        json_object_set_new(object, "lane", json_stringn(value, (size_t)(at - value)));
+    json_object_set_new(object, "id", json_string(at ? at + 1 : value));
+    json_object_set_new(request, "strategy", object);
+}
+
+static bus_err set_parameters(const lane_cli *cli, json_t *request)
+{
+    const char *pair;
+    json_t *list = json_array();
+    json_object_set_new(request, "parameters", list);
+    for (int at = 0; (pair = lane_args_next(&cli->args, "param", &at));) {
+        const char *equals = strchr(pair, '=');
+        if (!equals)
+            return bus_fail(BUS_EUSAGE, "--param '%s' is not name=value", pair);
+        json_array_append_new(list,
+                              json_pack("{s:s%,s:s}", "name", pair, (size_t)(equals - pair),
+                                        "value", equals + 1));
+    }
+    return BUS_OK;
+}
+
+static int run_create(lane_cli *cli)
+{
+    static const lane_rpc rpc = RPC("Create", create_scenario_request, scenario);
+    json_t *request = json_pack("{s:s}", "id", lane_arg(cli, 0));
+    const char *value;
+    set_leg(request, "market", lane_opt(cli, "market", "act"), '.', "selector");
+    if ((value = lane_opt(cli, "portfolio", NULL)))
+        set_leg(request, "portfolio", value, '.', NULL);
+    if ((value = lane_opt(cli, "strategy", NULL)))
+        set_strategy(request, value);
+    if ((value = lane_opt(cli, "name", NULL)))
+        json_object_set_new(request, "name", json_string(value));
+    bus_err err = set_parameters(cli, request);
+    if (err) {
+        json_decref(request);
+        return lane_fail(cli, err);
+    }
+    return lane_call_object(cli, &rpc, request);
+}
+
+static int run_ls(lane_cli *cli)
+{
+    static const lane_rpc rpc = RPC("List", list_scenarios_request, list_scenarios_reply);
+    static const lane_column columns[] = {
+        {"ID", "id"},
+        {"STATUS", "status"},
+        {"MARKET", "market.lane"},
+        {"SELECTOR", "market.selector"},
+        {"PORTFOLIO", "portfolio.lane"},
+        {"STRATEGY", "strategy.lane"},
+        {"WORKER", "strategy.id"},
+        {"CLOCK", "clock"},
+        {"UPDATED", "updatedAt"},
+        {0},
+    };
+    json_t *reply = NULL, *request = json_object();
+    json_object_set_new(request, "status", json_string(lane_opt(cli, "status", "")));
+    bus_err err = lane_call(cli, &rpc, request, &reply);
+    if (err)
+        return lane_fail(cli, err);
+    json_t *rows = json_object_get(reply, "scenarios");
+    lane_rows(cli, columns, rows ? json_incref(rows) : json_array());
+    json_decref(reply);
+    return 0;
+}
+
+static json_t *id_request(const lane_cli *cli)
+{
+    json_t *request = json_pack("{s:s}", "id", lane_arg(cli, 0));
+    const char *etag = lane_opt(cli, "etag", NULL);
+    if (etag)
+        json_object_set_new(request, "etag", json_string(etag));
+    return request;
+}
+
+static int run_get(lane_cli *cli)
+{
+    static const lane_rpc rpc = RPC("Get", get_scenario_request, scenario);
+    return lane_call_object(cli, &rpc, json_pack("{s:s}", "id", lane_arg(cli, 0)));
+}
+
+static int run_pause(lane_cli *cli)
+{
+    static const lane_rpc rpc = RPC("Pause", pause_scenario_request, scenario);
+    return lane_call_object(cli, &rpc, id_request(cli));
+}
+
+static int run_resume(lane_cli *cli)
+{
+    static const lane_rpc rpc = RPC("Resume", resume_scenario_request, scenario);
+    return lane_call_object(cli, &rpc, id_request(cli));
+}
+
+static int run_archive(lane_cli *cli)
+{
+    static const lane_rpc rpc = RPC("Archive", archive_scenario_request, scenario);
+    return lane_call_object(cli, &rpc, id_request(cli));
+}
+
+static int run_restore(lane_cli *cli)
+{
+    static const lane_rpc rpc = RPC("Restore", restore_scenario_request, scenario);
+    return lane_call_object(cli, &rpc, id_request(cli));
+}
+
+// Deleting is confirmed twice: by --yes, and by the id once more behind it.
+static int run_delete(lane_cli *cli)
+{
+    static const lane_rpc rpc = RPC("Delete", delete_scenario_request, delete_scenario_reply);
+    const char *id = lane_arg(cli, 0), *again = lane_opt(cli, "yes", NULL);
+    if (again && strcmp(again, id) != 0)
+        return lane_fail(cli, bus_fail(BUS_EUSAGE, "--yes '%s' is not '%s': nothing was deleted",
+                                       again, id));
+    json_t *request = id_request(cli);
+    json_object_set_new(request, "confirm", json_string(again ? again : ""));
+    return lane_call_object(cli, &rpc, request);
+}
+
+static const lane_option create_options[] = {
+    {"market", 0, "LANE", "act, or hyp.<selector> (default: act)"},
+    {"portfolio", 0, "LANE", "act or hyp (default: the market's)"},
+    {"strategy", 0, "[LANE@]ID", "the worker that decides, and its lane (default: the market's)"},
+    {"name", 0, "TEXT", "for people (default: the id)"},
+    {"param", 0, "NAME=VALUE", "a setting for its workers; may be repeated"},
+    {0},
+};
+static const lane_option ls_options[] = {{"status", 0, "STATUS", "only these"}, {0}};
+static const lane_option etag_options[] = {
+    {"etag", 0, "E", "only if the record still has this ETag"}, {0}};
+static const lane_option delete_options[] = {
+    {"yes", 0, "ID", "the id once more; without it nothing is deleted and it is said what would be"},
+    {"etag", 0, "E", "only if the record still has this ETag"},
+    {0},
+};
+
+const lane_verb lane_scenario_verbs[] = {
+    {"scenario create", "ID", 1, 1, "register a scenario and make its stream", create_options,
+     run_create},
+    {"scenario ls", "", 0, 0, "registered scenarios", ls_options, run_ls},
+    {"scenario get", "ID", 1, 1, "one record", NULL, run_get},
+    {"scenario pause", "ID", 1, 1, "stop it where it is", etag_options, run_pause},
+    {"scenario resume", "ID", 1, 1, "let it go on", etag_options, run_resume},
+    {"scenario archive", "ID", 1, 1, "make it read only", etag_options, run_archive},
+    {"scenario restore", "ID", 1, 1, "take it back from the archive", etag_options, run_restore},
+    {"scenario delete", "ID", 1, 1, "remove it, its stream and its keys", delete_options,
+     run_delete},
+    {0},
+};
