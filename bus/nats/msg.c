@@ -32,8 +32,14 @@ bus_view bus_msg_payload(const bus_msg *msg)
 // into a table at the first look, which costs more than 1 us a message, and then finds "Lane" where only
 // "Lane-Seq" is. So they are searched as they lie there, when they do: "NATS/1.0" must stand in front.
 
+//
+// Of a message without payload the library has read the status (no responders?), which parses the headers in
+// place: what lies there is text no more.
+
 static bus_view raw_headers(natsMsg *msg)
 {
+    if (natsMsg_GetDataLength(msg) == 0)
+        return (bus_view){0};
     const char *before = natsMsg_GetReply(msg), *end = natsMsg_GetData(msg);
     if (!before)
         before = natsMsg_GetSubject(msg);
