@@ -13,7 +13,7 @@ typedef struct {
 
 // lane_call takes over `request`; *reply is a new reference.
 bus_err lane_call(lane_cli *cli, const lane_rpc *rpc, json_t *request, json_t **reply);
-json_t *lane_proto_json(const ProtobufCMessage *message);                 // NULL: error text is set
+json_t *lane_proto_json(const ProtobufCMessage *message); // NULL: error text is set
 bus_err lane_json_proto(ProtobufCMessage **out, const ProtobufCMessageDescriptor *type,
                         json_t *request); // takes over request
 // lane_call_object calls and prints the reply; the exit code.

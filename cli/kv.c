@@ -140,8 +140,8 @@ static int run_watch(lane_cli *cli)
 
 static const lane_option put_options[] = {
     {"etag", 0, "E", "only if the key still has this ETag; 0: only if it is not there"}, {0}};
-static const lane_option del_options[] = {
-    {"etag", 0, "E", "only if the key still has this ETag"}, {0}};
+static const lane_option del_options[] = {{"etag", 0, "E", "only if the key still has this ETag"},
+                                          {0}};
 static const lane_option watch_options[] = {{"count", 'n', "N", "end after N entries"}, {0}};
 
 const lane_verb lane_kv_verbs[] = {

@@ -99,8 +99,7 @@ void lane_rows(const lane_cli *cli, const lane_column *columns, json_t *rows)
     size_t i;
     json_t *row;
     if (cli->json) {
-        json_array_foreach(rows, i, row)
-            lane_json_line(json_incref(row));
+        json_array_foreach(rows, i, row) lane_json_line(json_incref(row));
     } else if (json_array_size(rows) == 0) {
         puts("(none)");
     } else {

@@ -45,9 +45,8 @@ static bus_err set_parameters(const lane_cli *cli, json_t *request)
         const char *equals = strchr(pair, '=');
         if (!equals)
             return bus_fail(BUS_EUSAGE, "--param '%s' is not name=value", pair);
-        json_array_append_new(list,
-                              json_pack("{s:s%,s:s}", "name", pair, (size_t)(equals - pair),
-                                        "value", equals + 1));
+        json_array_append_new(list, json_pack("{s:s%,s:s}", "name", pair, (size_t)(equals - pair),
+                                              "value", equals + 1));
     }
     return BUS_OK;
 }
@@ -143,8 +142,8 @@ static int run_delete(lane_cli *cli)
     static const lane_rpc rpc = RPC("Delete", delete_scenario_request, delete_scenario_reply);
     const char *id = lane_arg(cli, 0), *again = lane_opt(cli, "yes", NULL);
     if (again && strcmp(again, id) != 0)
-        return lane_fail(cli, bus_fail(BUS_EUSAGE, "--yes '%s' is not '%s': nothing was deleted",
-                                       again, id));
+        return lane_fail(
+            cli, bus_fail(BUS_EUSAGE, "--yes '%s' is not '%s': nothing was deleted", again, id));
     json_t *request = id_request(cli);
     json_object_set_new(request, "confirm", json_string(again ? again : ""));
     return lane_call_object(cli, &rpc, request);
@@ -162,7 +161,8 @@ static const lane_option ls_options[] = {{"status", 0, "STATUS", "only these"}, 
 static const lane_option etag_options[] = {
     {"etag", 0, "E", "only if the record still has this ETag"}, {0}};
 static const lane_option delete_options[] = {
-    {"yes", 0, "ID", "the id once more; without it nothing is deleted and it is said what would be"},
+    {"yes", 0, "ID",
+     "the id once more; without it nothing is deleted and it is said what would be"},
     {"etag", 0, "E", "only if the record still has this ETag"},
     {0},
 };

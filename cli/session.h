@@ -49,7 +49,7 @@ typedef struct {
 void lane_rows(const lane_cli *cli, const lane_column *columns, json_t *rows);
 // lane_object prints one object: "field: value" lines, or with --json one line. Takes over `object`.
 void lane_object(const lane_cli *cli, json_t *object);
-void lane_json_line(json_t *value); // takes over
+void lane_json_line(json_t *value);    // takes over
 json_t *lane_json_view(bus_view text); // a string; bytes that are not UTF-8 become null
 json_t *lane_json_time(int64_t ns);
 // lane_event_line prints {"seq","subject","event"}, or "error" and "payload_base64" for what is no event; the

@@ -1,4 +1,6 @@
 // lane streams: what is recorded.
+#include <string.h>
+
 #include "bus/nats/stream.h"
 
 #include "cli/session.h"
@@ -14,27 +16,36 @@ static json_t *info_json(const bus_stream_info *info)
                      info->messages ? lane_json_time(info->last_time.ns) : json_null());
 }
 
+typedef struct {
+    json_t *rows;
+    bool all;
+} listing;
+
+// The streams that buckets are made of are `lane kv ls`.
 static void add_stream(void *ctx, const bus_stream_info *info)
 {
-    json_array_append_new(ctx, info_json(info));
+    listing *list = ctx;
+    if (list->all || strncmp(info->name, "KV_", 3) != 0)
+        json_array_append_new(list->rows, info_json(info));
 }
 
 static int run_ls(lane_cli *cli)
 {
     static const lane_column columns[] = {
-        {"STREAM", "name"},      {"SUBJECTS", "subjects"}, {"MESSAGES", "messages"},
-        {"BYTES", "bytes"},      {"FIRST", "first_seq"},   {"LAST", "last_seq"},
-        {"NEWEST", "last_time"}, {0},
+        {"STREAM", "name"},       {"SUBJECTS", "subjects"},
+        {"MESSAGES", "messages"}, {"BYTES", "bytes"},
+        {"FIRST", "first_seq"},   {"LAST", "last_seq"},
+        {"NEWEST", "last_time"},  {0},
     };
-    json_t *rows = json_array();
+    listing list = {json_array(), lane_has(cli, "all")};
     bus_err err = lane_connect(cli);
     if (!err)
-        err = bus_stream_list(cli->conn, add_stream, rows);
+        err = bus_stream_list(cli->conn, add_stream, &list);
     if (err) {
-        json_decref(rows);
+        json_decref(list.rows);
         return lane_fail(cli, err);
     }
-    lane_rows(cli, columns, rows);
+    lane_rows(cli, columns, list.rows);
     return 0;
 }
 
@@ -122,6 +133,7 @@ static int run_view(lane_cli *cli)
     return err ? lane_fail(cli, err) : 0;
 }
 
+static const lane_option ls_options[] = {{"all", 'a', NULL, "those of buckets too"}, {0}};
 static const lane_option view_options[] = {
     {"from", 0, "SEQ", "first sequence (default: 1)"},
     {"count", 'n', "N", "at most N events"},
@@ -131,7 +143,7 @@ static const lane_option view_options[] = {
 };
 
 const lane_verb lane_streams_verbs[] = {
-    {"streams ls", "", 0, 0, "recorded streams", NULL, run_ls},
+    {"streams ls", "", 0, 0, "recorded streams", ls_options, run_ls},
     {"streams info", "NAME", 1, 1, "one stream", NULL, run_info},
     {"streams view", "NAME", 1, 1, "events of a stream, in its order", view_options, run_view},
     {0},

@@ -69,6 +69,12 @@ const attribute_row *attribute_find(bus_view name, unsigned guess)
     return name.len && memchr(name.ptr, '.', name.len) ? find_dotted(name) : NULL;
 }
 
+bus_view *bus_event_attribute(bus_event *event, bus_view name)
+{
+    const attribute_row *row = attribute_find(name, 0);
+    return row ? attribute_slot(event, row) : NULL;
+}
+
 static bus_err broken(const char *what, bus_view name, const char *rule, size_t at, bus_view value)
 {
     return bus_fail(BUS_EINVAL, "%s '%.*s' %s (byte %zu of '%.*s')", what, BUS_VIEW_ARG(name), rule,

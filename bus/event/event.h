@@ -66,6 +66,10 @@ typedef struct {
     bus_view data;
 } bus_event;
 
+// bus_event_attribute: the place of a known attribute, by its name on the wire (dotted spellings too); NULL:
+// the name is no attribute of ours, so its value is an extra.
+bus_view *bus_event_attribute(bus_event *event, bus_view name);
+
 // Scratch for what cannot be pointed at. Caller-owned, reusable, never shrinks.
 typedef struct {
     uint8_t *buf;

@@ -1,0 +1,44 @@
+#include "cli/progress.h"
+
+#include <string.h>
+
+#include "bus/lane/lane.h"
+#include "bus/nats/kv.h"
+
+bus_err lane_stream_of(char out[64], const char *scenario)
+{
+    bus_err err = bus_lane_check_scenario(bus_view_of(scenario));
+    if (!err)
+        snprintf(out, 64, "SC_%s", scenario);
+    return err;
+}
+
+// Keys sc.<scenario>.<worker>; those with a further token hold saved states.
+static void add_progress(void *ctx, const bus_kv_entry *entry)
+{
+    const char *worker = strchr(entry->key.ptr + 3, '.');
+    if (!worker || strchr(worker + 1, '.'))
+        return;
+    json_t *record =
+        json_loadb(entry->value.ptr ? entry->value.ptr : "", entry->value.len, 0, NULL);
+    json_t *row = json_pack("{s:s}", "worker", worker + 1);
+    static const char *const fields[] = {"runid", "session", "start_seq", "done_seq"};
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+        if (json_object_get(record, fields[i]))
+            json_object_set(row, fields[i], json_object_get(record, fields[i]));
+    json_decref(record);
+    json_array_append_new(ctx, row);
+}
+
+bus_err lane_progress_read(lane_cli *cli, const char *scenario, json_t **out)
+{
+    char pattern[64];
+    json_t *list = json_array();
+    snprintf(pattern, sizeof pattern, "sc.%s.*", scenario);
+    bus_err err = bus_kv_each(cli->conn, "workers", pattern, add_progress, list);
+    if (err)
+        json_decref(list);
+    else
+        *out = list;
+    return err;
+}

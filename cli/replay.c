@@ -1,0 +1,303 @@
+// lane replay: replays, through their service. Source: schemas/specs/replay.md.
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/call.h"
+#include "cli/verbs.h"
+#include "virtufin/api/v1/replay.pb-c.h"
+
+#define SERVICE "virtufin.api.v1.Replay"
+#define RPC(method_, request_)                                                                     \
+    {                                                                                              \
+        SERVICE, method_, &virtufin__api__v1__##request_##__descriptor,                            \
+            &virtufin__api__v1__replay_info__descriptor                                            \
+    }
+
+// --- watching ----------------------------------------------------------------------------------------
+
+static const char *text_of(const json_t *info, const char *field)
+{
+    const char *text = json_string_value(json_object_get(info, field));
+    return text ? text : "";
+}
+
+// 64-bit integers are strings in protobuf's JSON.
+static uint64_t number_of(const json_t *info, const char *field)
+{
+    uint64_t v = 0;
+    json_t *value = json_object_get(info, field);
+    if (json_is_string(value))
+        bus_view_u64(bus_view_of(json_string_value(value)), &v);
+    return json_is_integer(value) ? (uint64_t)json_integer_value(value) : v;
+}
+
+static bool has_ended(const json_t *info)
+{
+    const char *state = text_of(info, "state");
+    return strcmp(state, "finished") == 0 || strcmp(state, "stopped") == 0 ||
+           strcmp(state, "failed") == 0;
+}
+
+static double part_done(const json_t *info)
+{
+    uint64_t first = number_of(info, "firstSeq"), last = number_of(info, "lastSeq");
+    uint64_t at = number_of(info, "position");
+    if (last < first || at < first)
+        return 0;
+    return (double)(at - first + 1) / (double)(last - first + 1);
+}
+
+static void print_bar(const json_t *info)
+{
+    enum { WIDTH = 30 };
+    int full = (int)(part_done(info) * WIDTH);
+    printf("\r\033[K%s [", text_of(info, "selector"));
+    for (int i = 0; i < WIDTH; i++)
+        fputs(i < full ? "#" : "-", stdout);
+    printf("] %3.0f%%  %llu events  %.0f/s  %s %s", part_done(info) * 100,
+           (unsigned long long)number_of(info, "sent"),
+           json_number_value(json_object_get(info, "eventsPerS")), text_of(info, "state"),
+           text_of(info, "slowest"));
+}
+
+static void print_line(const json_t *info)
+{
+    printf("%s %s: %llu of %llu..%llu, %llu events, %.0f/s%s%s\n", text_of(info, "selector"),
+           text_of(info, "state"), (unsigned long long)number_of(info, "position"),
+           (unsigned long long)number_of(info, "firstSeq"),
+           (unsigned long long)number_of(info, "lastSeq"),
+           (unsigned long long)number_of(info, "sent"),
+           json_number_value(json_object_get(info, "eventsPerS")),
+           text_of(info, "message")[0] ? ": " : "", text_of(info, "message"));
+}
+
+static void show_progress(const lane_cli *cli, const json_t *info)
+{
+    if (cli->json) {
+        lane_json_line(json_deep_copy(info));
+    } else if (isatty(STDOUT_FILENO)) {
+        print_bar(info);
+        if (has_ended(info)) {
+            putchar('\n');
+            print_line(info);
+        }
+    } else {
+        print_line(info);
+    }
+    fflush(stdout);
+}
+
+// Follows the replay of a selector to its end, or to an interrupt. *last: its last state.
+static bus_err follow(lane_cli *cli, const char *selector, json_t **last)
+{
+    ProtobufCMessage *request = NULL, *item = NULL;
+    bus_stream_call *call = NULL;
+    bool ended = false;
+    int interval = isatty(STDOUT_FILENO) ? 100 : 1000;
+    bus_err err =
+        lane_json_proto(&request, &virtufin__api__v1__watch_replay_request__descriptor,
+                        json_pack("{s:s,s:i}", "selector", selector, "interval_ms", interval));
+    if (!err)
+        err = bus_stream_call_open(&call, cli->conn, SERVICE, "Watch", request,
+                                   &virtufin__api__v1__replay_info__descriptor, (bus_wake){0});
+    while (!err && !ended && !lane_interrupted()) {
+        err = bus_stream_call_next(call, BUS_SPAN_MS(200), &item, &ended);
+        if (!item)
+            continue;
+        json_t *info = lane_proto_json(item);
+        protobuf_c_message_free_unpacked(item, NULL);
+        item = NULL;
+        if (!info)
+            continue;
+        show_progress(cli, info);
+        json_decref(*last);
+        *last = info;
+        if (has_ended(info))
+            break;
+    }
+    bus_stream_call_close(call);
+    if (request)
+        protobuf_c_message_free_unpacked(request, NULL);
+    return err;
+}
+
+static int follow_to_end(lane_cli *cli, const char *selector)
+{
+    json_t *last = NULL;
+    bus_err err = lane_connect(cli);
+    if (!err)
+        err = follow(cli, selector, &last);
+    int code = err ? lane_fail(cli, err) : 0;
+    if (!err && last && has_ended(last) && strcmp(text_of(last, "state"), "finished") != 0) {
+        fprintf(stderr, "lane %s: the replay on '%s' %s: %s\n", cli->args.verb->name, selector,
+                text_of(last, "state"), text_of(last, "message"));
+        code = 1;
+    }
+    json_decref(last);
+    return code;
+}
+
+// --- starting ----------------------------------------------------------------------------------------
+
+// A range's end is a sequence, or a time.
+static void set_point(json_t *request, const char *value, const char *seq, const char *time)
+{
+    uint64_t number;
+    if (value && bus_view_u64(bus_view_of(value), &number))
+        json_object_set_new(request, seq, json_string(value));
+    else if (value)
+        json_object_set_new(request, time, json_string(value));
+}
+
+static json_t *start_request(const lane_cli *cli)
+{
+    const char *scenario, *stream = lane_arg(cli, 0);
+    json_t *scenarios = json_array();
+    for (int at = 0; (scenario = lane_args_next(&cli->args, "scenario", &at));)
+        json_array_append_new(scenarios, json_string(scenario));
+    json_t *request =
+        json_pack("{s:s,s:s,s:o,s:s,s:b}", "stream", stream ? stream : "ACT", "selector",
+                  lane_opt(cli, "selector", ""), "scenarios", scenarios, "speed",
+                  lane_opt(cli, "speed", "max"), "paused", lane_has(cli, "paused"));
+    set_point(request, lane_opt(cli, "from", NULL), "from_seq", "from_time");
+    set_point(request, lane_opt(cli, "to", NULL), "to_seq", "to_time");
+    return request;
+}
+
+static int run_start(lane_cli *cli)
+{
+    static const lane_rpc rpc = RPC("Start", start_replay_request);
+    const char *selector = lane_opt(cli, "selector", NULL);
+    json_t *reply = NULL;
+    bus_span join = {0};
+    if (!selector)
+        return lane_fail(cli, bus_fail(BUS_EUSAGE, "--selector is missing: hyp.<selector>.…"));
+    bus_err err = lane_opt_span(cli, "join-timeout", "0", &join);
+    json_t *request = start_request(cli);
+    json_object_set_new(request, "join_timeout_ms", json_integer(join.ns / 1000000));
+    if (err) {
+        json_decref(request);
+        return lane_fail(cli, err);
+    }
+    err = lane_call(cli, &rpc, request, &reply);
+    if (err)
+        return lane_fail(cli, err);
+    if (lane_has(cli, "wait")) {
+        json_decref(reply);
+        return follow_to_end(cli, selector);
+    }
+    lane_object(cli, reply);
+    return 0;
+}
+
+// --- the rest ----------------------------------------------------------------------------------------
+
+static json_t *selector_request(const lane_cli *cli)
+{
+    return json_pack("{s:s}", "selector", lane_arg(cli, 0));
+}
+
+static int run_pause(lane_cli *cli)
+{
+    static const lane_rpc rpc = RPC("Pause", pause_replay_request);
+    return lane_call_object(cli, &rpc, selector_request(cli));
+}
+
+static int run_resume(lane_cli *cli)
+{
+    static const lane_rpc rpc = RPC("Resume", resume_replay_request);
+    return lane_call_object(cli, &rpc, selector_request(cli));
+}
+
+static int run_step(lane_cli *cli)
+{
+    static const lane_rpc rpc = RPC("Step", step_replay_request);
+    const char *count = lane_arg(cli, 1);
+    json_t *request = selector_request(cli);
+    json_object_set_new(request, "count", json_string(count ? count : "1"));
+    return lane_call_object(cli, &rpc, request);
+}
+
+static int run_seek(lane_cli *cli)
+{
+    static const lane_rpc rpc = RPC("Seek", seek_replay_request);
+    json_t *request = selector_request(cli);
+    set_point(request, lane_arg(cli, 1), "seq", "time");
+    return lane_call_object(cli, &rpc, request);
+}
+
+static int run_speed(lane_cli *cli)
+{
+    static const lane_rpc rpc = RPC("SetSpeed", set_replay_speed_request);
+    json_t *request = selector_request(cli);
+    json_object_set_new(request, "speed", json_string(lane_arg(cli, 1)));
+    return lane_call_object(cli, &rpc, request);
+}
+
+static int run_stop(lane_cli *cli)
+{
+    static const lane_rpc rpc = RPC("Stop", stop_replay_request);
+    return lane_call_object(cli, &rpc, selector_request(cli));
+}
+
+static int run_get(lane_cli *cli)
+{
+    static const lane_rpc rpc = RPC("Get", get_replay_request);
+    return lane_call_object(cli, &rpc, selector_request(cli));
+}
+
+static int run_ls(lane_cli *cli)
+{
+    static const lane_rpc rpc = {SERVICE, "List",
+                                 &virtufin__api__v1__list_replays_request__descriptor,
+                                 &virtufin__api__v1__list_replays_reply__descriptor};
+    static const lane_column columns[] = {
+        {"SELECTOR", "selector"}, {"STATE", "state"},
+        {"STREAM", "stream"},     {"SPEED", "speed"},
+        {"FIRST", "firstSeq"},    {"LAST", "lastSeq"},
+        {"AT", "position"},       {"SENT", "sent"},
+        {"RUN", "runid"},         {0},
+    };
+    json_t *reply = NULL;
+    bus_err err = lane_call(cli, &rpc, json_object(), &reply);
+    if (err)
+        return lane_fail(cli, err);
+    json_t *rows = json_object_get(reply, "replays");
+    lane_rows(cli, columns, rows ? json_incref(rows) : json_array());
+    json_decref(reply);
+    return 0;
+}
+
+static int run_watch(lane_cli *cli)
+{
+    return follow_to_end(cli, lane_arg(cli, 0));
+}
+
+static const lane_option start_options[] = {
+    {"selector", 0, "S", "the hypothetical market: hyp.S.exchange.…; required"},
+    {"scenario", 0, "ID", "play begins when its runtime has joined; may be repeated"},
+    {"speed", 0, "SPEED", "max, or a factor: 1x, 10x, 0.1x (default: max)"},
+    {"from", 0, "SEQ|TIME", "first sequence or recorded time (default: where LIVE began)"},
+    {"to", 0, "SEQ|TIME", "last one (default: the last recorded now)"},
+    {"paused", 0, NULL, "begin paused, to step through it"},
+    {"join-timeout", 0, "SPAN", "how long to wait for the scenarios (default: 10s)"},
+    {"wait", 'w', NULL, "stay to the end and show progress"},
+    {0},
+};
+
+const lane_verb lane_replay_verbs[] = {
+    {"replay start", "[STREAM]", 0, 1, "send a recorded stream again on hyp.<selector>",
+     start_options, run_start},
+    {"replay pause", "SELECTOR", 1, 1, "hold it where it is", NULL, run_pause},
+    {"replay resume", "SELECTOR", 1, 1, "let it go on", NULL, run_resume},
+    {"replay step", "SELECTOR [N]", 1, 2, "send the next N recorded events of a paused one", NULL,
+     run_step},
+    {"replay seek", "SELECTOR SEQ|TIME", 2, 2, "go to a sequence or a recorded time: a new run",
+     NULL, run_seek},
+    {"replay speed", "SELECTOR SPEED", 2, 2, "max, or a factor with an x", NULL, run_speed},
+    {"replay stop", "SELECTOR", 1, 1, "end it", NULL, run_stop},
+    {"replay get", "SELECTOR", 1, 1, "the running one, else the last", NULL, run_get},
+    {"replay ls", "", 0, 0, "the replays of all selectors", NULL, run_ls},
+    {"replay watch", "SELECTOR", 1, 1, "follow it to its end", NULL, run_watch},
+    {0},
+};

@@ -1,0 +1,114 @@
+// lane workers: the workers of workhostd, through its service. Source: schemas/specs/workers.md.
+#include <string.h>
+
+#include "cli/call.h"
+#include "cli/verbs.h"
+#include "virtufin/workmanager/v1/workmanager.pb-c.h"
+
+#define RPC(method_, request_, reply_)                                                             \
+    {                                                                                              \
+        "virtufin.workmanager.v1.WorkManager", method_,                                            \
+            &virtufin__workmanager__v1__##request_##__descriptor,                                  \
+            &virtufin__workmanager__v1__##reply_##__descriptor                                     \
+    }
+
+static bus_err list_workers(lane_cli *cli, json_t **workers)
+{
+    static const lane_rpc rpc = RPC("ListWorkers", list_workers_request, list_workers_reply);
+    json_t *reply = NULL;
+    bus_err err = lane_call(cli, &rpc, json_object(), &reply);
+    if (err)
+        return err;
+    json_t *rows = json_object_get(reply, "workers");
+    *workers = rows ? json_incref(rows) : json_array();
+    json_decref(reply);
+    return BUS_OK;
+}
+
+// One row for each scenario a worker serves.
+static json_t *by_instance(const json_t *workers)
+{
+    json_t *rows = json_array(), *worker, *instance;
+    size_t i, j;
+    json_array_foreach(workers, i, worker)
+    {
+        const json_t *instances = json_object_get(worker, "instances");
+        if (json_array_size(instances) == 0)
+            json_array_append(rows, worker);
+        json_array_foreach(instances, j, instance)
+        {
+            json_t *row = json_copy(worker);
+            json_object_set(row, "instance", instance);
+            json_array_append_new(rows, row);
+        }
+    }
+    return rows;
+}
+
+static int run_ls(lane_cli *cli)
+{
+    static const lane_column columns[] = {{"WORKER", "id"},
+                                          {"STATUS", "status"},
+                                          {"SCENARIO", "instance.scenario"},
+                                          {"STATE", "instance.state"},
+                                          {"PID", "instance.pid"},
+                                          {"RESTARTS", "instance.restarts"},
+                                          {"ERROR", "instance.error"},
+                                          {0}};
+    json_t *workers = NULL;
+    bus_err err = list_workers(cli, &workers);
+    if (err)
+        return lane_fail(cli, err);
+    json_t *rows = cli->json ? json_incref(workers) : by_instance(workers);
+    json_decref(workers);
+    lane_rows(cli, columns, rows);
+    return 0;
+}
+
+static int run_info(lane_cli *cli)
+{
+    json_t *workers = NULL, *worker, *found = NULL;
+    size_t i;
+    bus_err err = list_workers(cli, &workers);
+    if (err)
+        return lane_fail(cli, err);
+    json_array_foreach(workers, i, worker)
+    {
+        const char *id = json_string_value(json_object_get(worker, "id"));
+        if (id && strcmp(id, lane_arg(cli, 0)) == 0)
+            found = json_incref(worker);
+    }
+    json_decref(workers);
+    if (!found)
+        return lane_fail(cli, bus_fail(BUS_ENOTFOUND, "no worker '%s'", lane_arg(cli, 0)));
+    lane_object(cli, found);
+    return 0;
+}
+
+static int change(lane_cli *cli, const lane_rpc *rpc)
+{
+    json_t *reply = NULL;
+    bus_err err = lane_call(cli, rpc, json_pack("{s:s}", "id", lane_arg(cli, 0)), &reply);
+    json_decref(reply);
+    return err ? lane_fail(cli, err) : 0;
+}
+
+static int run_start(lane_cli *cli)
+{
+    static const lane_rpc rpc = RPC("StartWorker", start_worker_request, start_worker_reply);
+    return change(cli, &rpc);
+}
+
+static int run_stop(lane_cli *cli)
+{
+    static const lane_rpc rpc = RPC("StopWorker", stop_worker_request, stop_worker_reply);
+    return change(cli, &rpc);
+}
+
+const lane_verb lane_workers_verbs[] = {
+    {"workers ls", "", 0, 0, "workers, and what runs of them in which scenario", NULL, run_ls},
+    {"workers info", "ID", 1, 1, "one worker", NULL, run_info},
+    {"workers start", "ID", 1, 1, "start it in the scenarios it serves", NULL, run_start},
+    {"workers stop", "ID", 1, 1, "stop it everywhere", NULL, run_stop},
+    {0},
+};
