@@ -47,7 +47,7 @@ typedef struct sim_client {
     uint64_t sent_frames;
     bool silent;           // half open: nothing goes out or comes in
     bus_mono silent_until; // then it is reset
-    bool closing, reset;   // no more messages; close with close_code, or reset
+    bool closing, reset;   // to be closed at close_at with close_code, or reset
     bus_mono close_at;     // not before
     int close_code;
     char close_reason[64];

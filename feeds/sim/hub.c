@@ -181,10 +181,16 @@ void sim_hub_close(sim_hub *hub, sim_client *client, int code, const char *reaso
         hub->wake(hub->ctx, client);
 }
 
+// A connection that is to be closed later still gets its frames until then.
+static bool receives(const sim_hub *hub, const sim_client *client)
+{
+    return !client->silent && (!client->closing || client->close_at.ns > hub->now.ns);
+}
+
 // Queues a message; a queue above its bound closes the connection.
 static bool deliver(sim_hub *hub, sim_client *client, sim_message *message)
 {
-    if (!message || client->closing || client->silent)
+    if (!message || !receives(hub, client))
         return false;
     if (!hub->opts.patient && client->queued_bytes + message->len > hub->opts.client_bytes) {
         bus_warn("connection %llu: %zu bytes queued, more than %zu: closed",
@@ -236,7 +242,7 @@ size_t sim_hub_queued_max(const sim_hub *hub)
 {
     size_t most = 0;
     for (const sim_client *c = hub->clients; c; c = c->next)
-        if (!c->closing && !c->silent && c->queued_bytes > most)
+        if (receives(hub, c) && c->queued_bytes > most)
             most = c->queued_bytes;
     return most;
 }
@@ -314,7 +320,7 @@ static void send(sim_hub *hub, const sim_outgoing *out, const char *fault, uint6
     uint64_t random = truncate ? *truncate : 0;
     for (size_t i = 0; i < topic->listener_count; i++) {
         sim_listener to = topic->listeners[i];
-        if (to.client->closing || to.client->silent)
+        if (!receives(hub, to.client))
             continue;
         sim_message *message = form_for(hub, &f, to.client, to.sub);
         if (message && truncate) {
@@ -556,6 +562,7 @@ static void release_all_due(sim_hub *hub, bus_mono now)
 void sim_hub_publish(sim_hub *hub, const sim_outgoing *out, bus_mono now)
 {
     sim_topic *topic = &hub->topics.topic[out->topic];
+    hub->now = now;
     topic->played++;
     hub->frames++;
     if (hub->faults.open) {
@@ -600,6 +607,7 @@ static void keep_alive(sim_hub *hub, sim_client *client, bus_mono now)
 bus_mono sim_hub_turn(sim_hub *hub, bus_mono now)
 {
     bus_mono next = bus_mono_add(now, BUS_SPAN_MS(hub->faults.open ? 5 : 100));
+    hub->now = now;
     release_all_due(hub, now);
     for (sim_client *c = hub->clients; c; c = c->next) {
         if (!c->closing)

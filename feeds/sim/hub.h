@@ -28,6 +28,7 @@ typedef struct {
     size_t client_count;
     uint64_t next_client, frames; // frames of the venue published
     size_t micros_clients;        // connections with timeUnit=MICROSECOND
+    bus_mono now;                 // of the last publish or turn
     sim_text wrap;
     void (*wake)(void *ctx, sim_client *client);
     void *ctx;

@@ -298,6 +298,7 @@ bus_err sim_market_open(sim_market **out, const sim_market_spec *spec, uint64_t 
     m->grain = m->grain > 0 ? m->grain : 1;
     m->regime = 1;
     m->regime_left_ns = REGIME[1].mean_ns;
+    m->excitement = base_microhertz(m); // what it is on average
     m->last_order = first_order;
     bus_err err = sim_orders_open(&m->orders, ORDERS_MAX);
     if (err) {

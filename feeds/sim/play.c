@@ -129,7 +129,11 @@ bus_err sim_play_start(sim_play *play)
 
 void sim_play_pause(sim_play *play, bool on, bus_mono now)
 {
-    if (play->paused && !on && play->state != SIM_WAITING)
-        set_anchor(play, now);
+    if (play->paused == on)
+        return;
+    if (on)
+        play->paused_at = now;
+    else // what was due is due later by the length of the pause
+        play->anchor.ns += bus_mono_since(now, play->paused_at).ns;
     play->paused = on;
 }

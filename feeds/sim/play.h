@@ -42,7 +42,7 @@ typedef struct {
     int64_t high_ns;   // highest receive time so far
     bus_mono anchor;   // when …
     int64_t anchor_ns; // … a record of this receive time was due
-    bus_mono held_since;
+    bus_mono held_since, paused_at;
 } sim_play;
 
 enum { SIM_PLAY_TURN_FRAMES = 256 }; // frames a turn at most

@@ -301,7 +301,8 @@ static void on_wake(void *ctx, sim_client *client)
         return;
     bus_mono now = bus_now_mono();
     bool stuck = client->closing && now.ns > client->close_at.ns + DRAIN_NS;
-    lws_rx_flow_control(client->conn, !client->silent || client->closing);
+    if (client->silent) // what the client says piles up in its own socket
+        lws_rx_flow_control(client->conn, client->closing);
     if (stuck)
         lws_set_timeout(client->conn, PENDING_TIMEOUT_KILLED_BY_PARENT, LWS_TO_KILL_ASYNC);
     else
