@@ -483,7 +483,10 @@ static void finish(store_player *p)
     close_run(p);
     bus_conn_close(p->publish);
     bus_conn_close(p->read);
-    store_mailbox_finish(p->box, BUS_ESTATE, "the replay has ended");
+    char text[STORE_REPLAY_TEXT];
+    snprintf(text, sizeof text, "replay on '%s' is over: it is %s", p->info.selector,
+             store_replay_state_name(p->info.state));
+    store_mailbox_finish(p->box, BUS_ESTATE, text);
 }
 
 void store_player_run(store_player *p)

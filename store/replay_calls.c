@@ -97,6 +97,10 @@ static bus_err start(store_replays *rs, bus_call *call, start_request *r)
     if (err)
         return err;
     store_slot *s = store_slot_find(rs, r->selector);
+    if (s && s->replay && store_replay_is_end(s->info.state)) {
+        store_replay_join(s->replay); // it has ended but for closing its connections
+        store_slot_poll(rs, s, bus_now_mono());
+    }
     if (s && s->replay)
         return bus_fail(BUS_EEXISTS, "selector '%s' has a replay already: run %s is %s",
                         r->selector, s->info.runid, store_replay_state_name(s->info.state));

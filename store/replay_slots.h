@@ -43,6 +43,9 @@ store_slot *store_slot_make(store_replays *replays, const char *selector); // NU
 store_slot *store_slot_of(store_replays *replays, const char *name);
 // The slot of a selector on which there is or was a replay; else BUS_ENOTFOUND.
 bus_err store_slot_known(store_replays *replays, const char *selector, store_slot **out);
+// store_slot_poll takes what its replay has said: answers calls, keeps the picture, writes the record, lets
+// go of a replay that is over.
+void store_slot_poll(store_replays *replays, store_slot *slot, bus_mono now);
 void store_slot_reply(bus_call *call,
                       const store_replay_info *info); // ends the call with ReplayInfo
 // store_watcher_feed sends a picture when one is due; false: the caller was told the end, or is gone.

@@ -154,7 +154,7 @@ static void take_results(store_replays *rs, store_slot *s, bus_mono now)
     }
 }
 
-static void poll_slot(store_replays *rs, store_slot *s, bus_mono now)
+void store_slot_poll(store_replays *rs, store_slot *s, bus_mono now)
 {
     take_results(rs, s, now);
     if (!s->replay || !s->known)
@@ -186,7 +186,7 @@ void store_replays_poll(store_replays *rs, bus_mono now)
 {
     for (store_slot *s = rs->slots; s; s = s->next) {
         if (s->replay)
-            poll_slot(rs, s, now);
+            store_slot_poll(rs, s, now);
         else if (record_due(s, now) && bus_mono_since(now, s->written_at).ns >= record_every.ns)
             write_record(rs, s, now); // the broker was away at the end
     }
@@ -228,7 +228,7 @@ void store_replays_close(store_replays *rs)
         if (!s->replay)
             continue;
         store_replay_join(s->replay);
-        poll_slot(rs, s, now);
+        store_slot_poll(rs, s, now);
         if (s->replay)
             drop_replay(rs, s);
     }

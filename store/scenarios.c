@@ -220,8 +220,8 @@ static bus_err move(store_scenarios *ss, const char *id, const char *etag, store
         return err;
     // Resume and Restore both lead to active, each from its own state
     if (from_only != STORE_SCENARIO_DELETED && s->status != from_only)
-        return bus_fail(BUS_ESTATE, "scenario '%s' is %s, not %s: it cannot become %s by this call", id,
-                        store_scenario_status_name(s->status),
+        return bus_fail(BUS_ESTATE, "scenario '%s' is %s, not %s: it cannot become %s by this call",
+                        id, store_scenario_status_name(s->status),
                         store_scenario_status_name(from_only), store_scenario_status_name(to));
     store_scenario_status was = s->status;
     err = store_scenario_move(s, to, bus_now_wall());
