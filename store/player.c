@@ -375,8 +375,9 @@ static bool clear_to_send(store_player *p, bus_mono now)
             return false;
         }
     }
-    p->blocked = !bus_credit_may_send(p->credit, s->payload.len);
-    if (!p->blocked && bus_conn_state_of(p->publish) == BUS_CONN_UP)
+    bool credit = bus_credit_may_send(p->credit, s->payload.len);
+    p->blocked = p->blocked || !credit;
+    if (credit && bus_conn_state_of(p->publish) == BUS_CONN_UP)
         return true;
     p->waited = true;
     return false;

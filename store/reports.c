@@ -177,4 +177,5 @@ void store_player_picture(store_player *p, bus_mono now)
     p->info.events_per_s = rate(p, now);
     store_player_missing(p, missing, sizeof missing);
     picture_members(p);
+    p->blocked = false;
 }
