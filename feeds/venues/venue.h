@@ -62,6 +62,9 @@ struct feed_venue {
     void (*up)(feed_session *session, bool rotation, const feed_now *now);
     // down: the connection is gone and no other one carries the streams.
     void (*down)(feed_session *session, const feed_now *now);
+    // control: tells acknowledgements, refusals and announcements from data without taking the frame
+    // in: EVENT for everything else. For connections whose data are not wanted yet.
+    feed_frame_result (*control)(bus_view text);
     feed_frame_result (*frame)(feed_session *session, bus_view text, const feed_now *now);
     // response: status 0 means that no answer came. An error says what was wrong with the body.
     bus_err (*response)(feed_session *session, const feed_request *request, int status,
@@ -69,6 +72,9 @@ struct feed_venue {
     void (*tick)(feed_session *session, const feed_now *now); // at least once a second
     // seen: the id of a recorded event: nothing at or below it is published again.
     void (*seen)(feed_session *session, bus_view id);
+    // recall: subject number i (0, 1, …) whose last recorded event `seen` must be shown after a restart;
+    // false: there are no more. several: it carries more than one channel, so look further back too.
+    bool (*recall)(const feed_session *session, uint32_t i, const char **subject, bool *several);
 };
 
 const feed_venue *feed_venue_find(const char *name); // NULL: no such venue

@@ -339,6 +339,40 @@ static void binance_seen(feed_session *session, bus_view id)
     channel->interruption = "restart";
 }
 
+// Subjects of one symbol, at most four plus its candles.
+static bool symbol_recall(const binance_symbol *symbol, uint32_t i, const char **subject,
+                          bool *several)
+{
+    const feed_channel *all[4 + BINANCE_KLINES_MAX];
+    uint32_t count = 0;
+    *several = symbol->trade.on && symbol->agg_trade.on && i == 0;
+    if (symbol->trade.on || symbol->agg_trade.on) // one subject
+        all[count++] = symbol->trade.on ? &symbol->trade : &symbol->agg_trade;
+    if (symbol->book_ticker.on)
+        all[count++] = &symbol->book_ticker;
+    if (symbol->depth.on)
+        all[count++] = &symbol->depth;
+    for (uint32_t k = 0; k < symbol->klines; k++)
+        all[count++] = &symbol->kline[k];
+    if (i >= count)
+        return false;
+    *subject = all[i]->topic.subject;
+    return true;
+}
+
+static bool binance_recall(const feed_session *session, uint32_t i, const char **subject,
+                           bool *several)
+{
+    const binance *b = (const binance *)session;
+    uint32_t per_symbol = b->channels;
+    for (uint32_t c = 0; c < b->channels; c++) // trade and aggTrade share one
+        if (strcmp(b->channel[c], "aggTrade") == 0 && b->symbol[0].trade.on)
+            per_symbol--;
+    uint32_t which = i / per_symbol;
+    return which < b->symbols &&
+           symbol_recall(&b->symbol[which], i % per_symbol, subject, several);
+}
+
 const feed_venue feed_binance = {
     .name = "binance",
     .channels = channels,
@@ -352,8 +386,10 @@ const feed_venue feed_binance = {
     .subscribe = binance_subscribe,
     .up = binance_up,
     .down = binance_down,
+    .control = feed_binance_control,
     .frame = feed_binance_frame,
     .response = feed_binance_response,
     .tick = binance_tick,
     .seen = binance_seen,
+    .recall = binance_recall,
 };

@@ -80,6 +80,7 @@ bus_err feed_binance_unknown(bus_view name);                    // the error for
 bool feed_binance_bytes_add(binance_bytes *to, const void *bytes, size_t len);
 
 // frame.c
+feed_frame_result feed_binance_control(bus_view text);
 feed_frame_result feed_binance_frame(feed_session *session, bus_view text, const feed_now *now);
 
 // depth.c

@@ -377,23 +377,25 @@ static bus_err advance(binance *b, binance_symbol *symbol, const depth_frame *f,
 feed_frame_result feed_binance_depth(binance *b, bus_view data, const feed_now *now)
 {
     depth_frame f;
-    binance_symbol *symbol = NULL;
-    bus_err err = depth_read(b, data, &f);
-    if (!err && !(symbol = feed_binance_symbol(b, f.symbol)))
-        err = feed_binance_unknown(f.symbol);
-    if (!err && !symbol->depth.on)
-        err = bus_fail(BUS_ENOTFOUND, "binance depthUpdate frame: nobody subscribed to it for %s",
-                       symbol->name);
-    if (err) {
+    if (depth_read(b, data, &f)) {
         b->base.stats.errors++;
+        return FEED_FRAME_ERROR;
+    }
+    binance_symbol *symbol = feed_binance_symbol(b, f.symbol);
+    if (!symbol || !symbol->depth.on) {
+        b->base.stats.errors++;
+        if (!symbol)
+            feed_binance_unknown(f.symbol);
+        else
+            bus_fail(BUS_ENOTFOUND, "binance depthUpdate frame: nobody subscribed to it for %s",
+                     symbol->name);
         return FEED_FRAME_ERROR;
     }
     if (!feed_channel_fresh(&b->base, &symbol->depth, symbol->name, f.first, f.last, false, now))
         return FEED_FRAME_DUPLICATE;
     if (symbol->sync.state == BINANCE_WHOLE && f.first != symbol->sync.last + 1)
         lose(b, symbol, f.first > symbol->sync.last + 1 ? "gap" : "overlap", now);
-    err = publish(b, symbol, &f, now);
-    if (err) { // too large for an event: as lost, the next one shows the hole
+    if (publish(b, symbol, &f, now)) { // too large for an event: as lost, the next one shows the hole
         b->base.stats.errors++;
         return FEED_FRAME_ERROR;
     }

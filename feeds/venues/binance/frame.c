@@ -444,6 +444,30 @@ static feed_frame_result by_name(binance *b, bool depth, bus_view data, const fe
     return depth ? feed_binance_depth(b, data, now) : small(b, data, now);
 }
 
+// What an outline without data says; EVENT when it is no answer to a request.
+static feed_frame_result answer_of(const outline *o)
+{
+    if (o->error.len || (o->code.len && o->msg.len)) {
+        bus_view why = o->error.len ? o->error : o->msg;
+        bus_fail(BUS_EINVAL, "binance refuses message %.*s: %.*s", BUS_VIEW_ARG(o->id),
+                 (int)(why.len > 256 ? 256 : why.len), why.ptr);
+        return FEED_FRAME_REFUSED;
+    }
+    return o->result && o->id.len ? FEED_FRAME_ACK : FEED_FRAME_EVENT;
+}
+
+feed_frame_result feed_binance_control(bus_view text)
+{
+    outline o = {0};
+    feed_scan s = feed_scan_of(text);
+    if (text.len > 4096 || !outline_read(&s, &o))
+        return FEED_FRAME_EVENT;
+    if (bus_view_is(o.e, "\"serverShutdown\"") ||
+        (o.data.len && memmem(o.data.ptr, o.data.len, "\"serverShutdown\"", 16)))
+        return FEED_FRAME_SHUTDOWN;
+    return o.data.len ? FEED_FRAME_EVENT : answer_of(&o);
+}
+
 // Any order of keys, answers to requests, and what is no frame at all.
 static feed_frame_result thorough(binance *b, bus_view text, const feed_now *now)
 {
@@ -456,14 +480,9 @@ static feed_frame_result thorough(binance *b, bus_view text, const feed_now *now
     if (o.data.len)
         return by_name(b, o.stream.len && memmem(o.stream.ptr, o.stream.len, "@depth", 6), o.data,
                        now);
-    if (o.error.len || (o.code.len && o.msg.len)) {
-        bus_view why = o.error.len ? o.error : o.msg;
-        bus_fail(BUS_EINVAL, "binance refuses message %.*s: %.*s", BUS_VIEW_ARG(o.id),
-                 (int)(why.len > 256 ? 256 : why.len), why.ptr);
-        return FEED_FRAME_REFUSED;
-    }
-    if (o.result && o.id.len)
-        return FEED_FRAME_ACK;
+    feed_frame_result answer = answer_of(&o);
+    if (answer != FEED_FRAME_EVENT)
+        return answer;
     return by_name(b, bus_view_is(o.e, "\"depthUpdate\""), text, now);
 }
 

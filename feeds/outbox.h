@@ -1,0 +1,35 @@
+// outbox: the venue thread's way to the lane: an acknowledged publisher, and behind it a bounded place for
+// what the publisher has no room for just now. While it is not empty nothing new may be made: whoever
+// feeds the adapter asks feed_outbox_ready first. Dead letters and lifecycle events go the same way by
+// a second publisher, so that a stream that is missing holds up only its own.
+// Thread: the venue's. Source: schemas/specs/feedd.md, "Connection" and "Dead letters".
+#ifndef FEEDS_OUTBOX_H
+#define FEEDS_OUTBOX_H
+
+#include "bus/nats/publisher.h"
+#include "feeds/fifo.h"
+
+typedef struct {
+    bus_publisher *lane, *side;
+    feed_fifo waiting, side_waiting;
+    const char *venue;
+    uint64_t tag;
+    uint64_t published, acknowledged, refused, dead_letters;
+    bool lost; // something could not be kept: the caller must begin anew
+} feed_outbox;
+
+bus_err feed_outbox_open(feed_outbox *o, const char *venue, const bus_conn_opts *conn,
+                         bus_wake wake);
+void feed_outbox_close(feed_outbox *o); // gives up what is not acknowledged
+// feed_outbox_turn takes acks and sends what waits.
+void feed_outbox_turn(feed_outbox *o);
+bool feed_outbox_ready(const feed_outbox *o); // nothing waits for the lane
+bool feed_outbox_empty(const feed_outbox *o); // and everything is acknowledged
+void feed_outbox_event(feed_outbox *o, const char *subject, const bus_event *event);
+// feed_outbox_lifecycle: an event for a topic beside the lanes; best effort.
+void feed_outbox_lifecycle(feed_outbox *o, const char *subject, const bus_event *event);
+// feed_outbox_dead_letter keeps bytes that could not become an event, with the reason.
+void feed_outbox_dead_letter(feed_outbox *o, bus_view bytes, const char *reason,
+                             bus_recorded_time received);
+
+#endif

@@ -1,0 +1,180 @@
+#include "feeds/recall.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "bus/base/log.h"
+#include "bus/nats/reader.h"
+#include "bus/nats/stream.h"
+
+enum { STILL_MS = 250, LOOK_BACK = 100000 };
+
+#define STREAM "ACT"
+
+// The last event on a subject pattern. *seq 0: there is none. The event lives until owner is released.
+static bus_err last_event(bus_conn *conn, const char *pattern, uint64_t *seq, bus_event *event,
+                          bus_msg **owner, bus_scratch *scratch)
+{
+    bus_record record;
+    *seq = 0;
+    *owner = NULL;
+    bus_err err = bus_stream_last(conn, STREAM, pattern, &record, owner);
+    if (err == BUS_ENOTFOUND)
+        return BUS_OK;
+    if (err)
+        return err;
+    err = bus_msg_event(*owner, event, scratch);
+    if (err) {
+        bus_msg_release(*owner);
+        *owner = NULL;
+        return bus_note(err, "sequence %llu of " STREAM, (unsigned long long)record.seq);
+    }
+    *seq = record.seq;
+    return BUS_OK;
+}
+
+// Whoever wrote before us may have bytes on the way: the tail must be the same twice.
+static bus_err still(bus_conn *conn, const char *pattern, bus_scratch *scratch)
+{
+    uint64_t seq[2];
+    for (int i = 0; i < 2; i++) {
+        bus_event event;
+        bus_msg *owner;
+        bus_err err = last_event(conn, pattern, &seq[i], &event, &owner, scratch);
+        bus_msg_release(owner);
+        if (err)
+            return err;
+        if (i == 0 && seq[0] != 0)
+            nanosleep(&(struct timespec){.tv_nsec = STILL_MS * 1000000}, NULL);
+        if (seq[0] == 0)
+            return BUS_OK;
+    }
+    return seq[0] == seq[1] ? BUS_OK
+                            : bus_fail(BUS_ESTATE, "the tail of " STREAM " moves: %llu, then %llu",
+                                       (unsigned long long)seq[0], (unsigned long long)seq[1]);
+}
+
+static void raise_epoch(int64_t *epoch, bus_view id)
+{
+    uint64_t ms;
+    const char *dot = memchr(id.ptr, '.', id.len);
+    if (dot && bus_view_u64((bus_view){id.ptr, (size_t)(dot - id.ptr)}, &ms) &&
+        (int64_t)ms > *epoch && ms < INT64_MAX / 2)
+        *epoch = (int64_t)ms;
+}
+
+static bus_err highest_epoch(bus_conn *conn, const char *venue, int64_t *epoch,
+                             bus_scratch *scratch)
+{
+    static const char *const own[] = {"feed.>", "orderbook.snapshot.>", "instrument.>"};
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
+        char pattern[BUS_SUBJECT_BUF];
+        uint64_t seq;
+        bus_event event;
+        bus_msg *owner;
+        snprintf(pattern, sizeof pattern, "act.exchange.%s.%s", venue, own[i]);
+        bus_err err = last_event(conn, pattern, &seq, &event, &owner, scratch);
+        if (err)
+            return err;
+        if (seq)
+            raise_epoch(epoch, event.id);
+        bus_msg_release(owner);
+    }
+    return BUS_OK;
+}
+
+// Two channels share a subject: the last event is of one of them, the other's is further back.
+static bus_err look_back(feed_session *session, bus_conn *conn, const char *subject, uint64_t last,
+                         bus_scratch *scratch)
+{
+    bus_reader *reader;
+    bus_reader_opts opts = {.stream = STREAM,
+                            .filters = &subject,
+                            .filter_count = 1,
+                            .from_seq = last > LOOK_BACK ? last - LOOK_BACK : 1};
+    bus_err err = bus_reader_open(&reader, conn, &opts);
+    if (err)
+        return err;
+    for (;;) {
+        bus_record record;
+        bus_seq_range gap;
+        bus_event event;
+        bus_reader_result result = bus_reader_next(reader, BUS_SPAN_S(5), &record, &gap);
+        if (result == BUS_READER_GAP)
+            continue;
+        if (result != BUS_READER_RECORD) {
+            if (result != BUS_READER_CAUGHT_UP)
+                err = bus_fail(BUS_EUNAVAILABLE, "reading back on '%s'", subject);
+            break;
+        }
+        if (!bus_msg_event(record.msg, &event, scratch))
+            session->venue->seen(session, event.id);
+        if (record.seq >= last)
+            break;
+    }
+    bus_reader_close(reader);
+    return err;
+}
+
+static bus_err last_ids(feed_session *session, bus_conn *conn, bus_scratch *scratch)
+{
+    const char *subject;
+    bool several;
+    for (uint32_t i = 0; session->venue->recall(session, i, &subject, &several); i++) {
+        uint64_t seq;
+        bus_event event;
+        bus_msg *owner;
+        bus_err err = last_event(conn, subject, &seq, &event, &owner, scratch);
+        if (err)
+            return err;
+        if (seq)
+            session->venue->seen(session, event.id);
+        bus_msg_release(owner);
+        if (seq && several)
+            err = look_back(session, conn, subject, seq, scratch);
+        if (err)
+            return err;
+    }
+    return BUS_OK;
+}
+
+static bus_err recall(feed_session *session, bus_conn *conn, bool *fresh, bus_scratch *scratch)
+{
+    char pattern[BUS_SUBJECT_BUF];
+    bus_event event;
+    bus_msg *owner;
+    uint64_t seq;
+    int64_t recorded_ns = 0, epoch = 0;
+    bus_stream_info info;
+    bus_err err = bus_stream_info_get(conn, STREAM, &info);
+    if (err)
+        return err;
+    snprintf(pattern, sizeof pattern, "act.exchange.%s.>", session->venue->name);
+    err = still(conn, pattern, scratch);
+    if (!err)
+        err = last_event(conn, pattern, &seq, &event, &owner, scratch);
+    if (err)
+        return err;
+    *fresh = seq == 0;
+    if (seq)
+        err = bus_time_parse(event.recordedtime, &recorded_ns);
+    bus_msg_release(owner);
+    if (err || !seq)
+        return err;
+    err = highest_epoch(conn, session->venue->name, &epoch, scratch);
+    if (err)
+        return err;
+    feed_session_resume(session, (bus_recorded_time){recorded_ns}, epoch);
+    bus_info("the lane holds events of %s up to sequence %llu", session->venue->name,
+             (unsigned long long)seq);
+    return last_ids(session, conn, scratch);
+}
+
+bus_err feed_recall(feed_session *session, bus_conn *conn, bool *fresh)
+{
+    bus_scratch scratch = {0};
+    bus_err err = recall(session, conn, fresh, &scratch);
+    bus_scratch_release(&scratch);
+    return bus_note(err, "reading the tail of " STREAM " for %s", session->venue->name);
+}
