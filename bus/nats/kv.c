@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "bus/lane/lane.h"
@@ -95,25 +96,45 @@ static bool is_deleted(const bus_msg *msg)
            (bus_view_is(v, "DEL") || bus_view_is(v, "PURGE"));
 }
 
-void bus_kv_entry_of(bus_kv_entry *out, const char *bucket, bus_msg *msg, bus_view subject,
-                     uint64_t revision, bus_wall time)
+// What an entry owns: the message, and its key as text of its own (a header's value has no NUL).
+typedef struct {
+    bus_msg *msg;
+    char key[];
+} entry_owner;
+
+bus_err bus_kv_entry_of(bus_kv_entry *out, const char *bucket, bus_msg *msg, bus_view subject,
+                        uint64_t revision, bus_wall time)
 {
     size_t prefix = strlen(bucket) + sizeof "$KV.." - 1;
     if (prefix > subject.len)
         prefix = subject.len;
+    size_t len = subject.len - prefix;
+    entry_owner *owner = malloc(sizeof *owner + len + 1);
+    if (!owner) {
+        bus_msg_release(msg);
+        return bus_fail(BUS_ENOMEM, "entry of bucket '%s'", bucket);
+    }
+    owner->msg = msg;
+    memcpy(owner->key, subject.ptr + prefix, len);
+    owner->key[len] = 0;
+    bus_view value = bus_msg_payload(msg);
     *out = (bus_kv_entry){
-        .key = {subject.ptr + prefix, subject.len - prefix},
-        .value = bus_msg_payload(msg),
+        .key = {owner->key, len},
+        .value = value.len ? value : BUS_VIEW(""),
         .revision = revision,
         .time = time,
         .deleted = is_deleted(msg),
-        .owner = msg,
+        .owner = owner,
     };
+    return BUS_OK;
 }
 
 void bus_kv_entry_release(bus_kv_entry *entry)
 {
-    bus_msg_release(entry->owner);
+    entry_owner *owner = entry->owner;
+    if (owner)
+        bus_msg_release(owner->msg);
+    free(owner);
     *entry = (bus_kv_entry){0};
 }
 
@@ -126,7 +147,7 @@ static bus_err last(bus_conn *conn, const char *bucket, const char *subject, bus
     snprintf(stream, sizeof stream, "KV_%s", bucket);
     bus_err err = bus_stream_last(conn, stream, subject, &record, &owner);
     if (!err)
-        bus_kv_entry_of(out, bucket, owner, record.subject, record.seq, record.stored);
+        err = bus_kv_entry_of(out, bucket, owner, record.subject, record.seq, record.stored);
     return err;
 }
 

@@ -218,8 +218,10 @@ static void take_status(bus_kv_watch *w, const bus_msg *msg, bus_view status)
     }
     if (reply.len) // flow control: the broker goes on when this has come back
         bus_publish(w->conn, reply.ptr, NULL, NULL, 0, (bus_view){0});
-    if (bus_msg_header(msg, "Nats-Consumer-Stalled", &stalled))
-        bus_publish(w->conn, stalled.ptr, NULL, NULL, 0, (bus_view){0});
+    char subject[BUS_API_SUBJECT];
+    if (bus_msg_header(msg, "Nats-Consumer-Stalled", &stalled) &&
+        bus_view_copy(stalled, subject, sizeof subject))
+        bus_publish(w->conn, subject, NULL, NULL, 0, (bus_view){0});
     // A heartbeat tells how many were delivered before it: fewer here means that the last were lost.
     if (bus_msg_header(msg, "Nats-Last-Consumer", &last) && bus_view_u64(last, &delivered) &&
         delivered > w->deliveries)
@@ -279,9 +281,12 @@ bus_kv_result bus_kv_watch_next(bus_kv_watch *w, bus_span timeout, bus_kv_entry 
         bus_msg *msg = wait_message(w, left);
         place at;
         if (msg && take_entry(w, msg, &at)) {
-            bus_kv_entry_of(out, w->bucket, msg, bus_msg_subject(msg), at.revision,
-                            (bus_wall){at.time_ns});
-            return BUS_KV_ENTRY;
+            if (bus_kv_entry_of(out, w->bucket, msg, bus_msg_subject(msg), at.revision,
+                                (bus_wall){at.time_ns}) == BUS_OK)
+                return BUS_KV_ENTRY;
+            w->revision = at.revision - 1; // no memory: this one is told again
+            w->epoch = 0;
+            continue;
         }
         bus_msg_release(msg);
         if (!msg && left <= 0)

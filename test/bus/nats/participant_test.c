@@ -270,6 +270,7 @@ static void play_up_to(uint64_t events)
     for (int i = 0; i < 20000 && bus_credit_sent(replay.credit) < events; i++)
         pump(8);
     cr_assert(bus_credit_sent(replay.credit) >= events);
+    test_ok(bus_conn_flush(replay_conn, BUS_SPAN_S(5)));
 }
 
 static void done(void)
