@@ -12,6 +12,18 @@ TestSuite(stream, .timeout = 60);
 static test_broker broker;
 static bus_conn *conn;
 
+static json_t *info; // the last answer
+
+static const json_t *config_of(const char *name)
+{
+    char subject[128];
+    json_decref(info);
+    info = NULL;
+    snprintf(subject, sizeof subject, "$JS.API.STREAM.INFO.%s", name);
+    test_ok(bus_api_call(&info, conn, subject, NULL));
+    return json_object_get(info, "config");
+}
+
 static void setup(void)
 {
     test_broker_start(&broker, NULL);
@@ -20,20 +32,12 @@ static void setup(void)
 
 static void teardown(void)
 {
+    json_decref(info);
     bus_conn_close(conn);
     test_broker_stop(&broker);
 }
 
 static const char *const act[] = {"act.>", NULL};
-
-static json_t *config_of(const char *name)
-{
-    char subject[128];
-    json_t *info = NULL;
-    snprintf(subject, sizeof subject, "$JS.API.STREAM.INFO.%s", name);
-    test_ok(bus_api_call(&info, conn, subject, NULL));
-    return json_object_get(info, "config");
-}
 
 Test(stream, is_made_once_and_changed_only_when_the_table_changes, .init = setup, .fini = teardown)
 {
@@ -64,11 +68,13 @@ Test(stream, keeps_settings_it_does_not_know, .init = setup, .fini = teardown)
                   "max_msgs_per_subject", 77, "allow_msg_ttl", 1, "metadata", "owner", "me");
     json_t *answer = NULL;
     test_ok(bus_api_call(&answer, conn, "$JS.API.STREAM.CREATE.ACT", body));
+    json_decref(answer);
+    json_decref(body);
     bool changed = false;
     test_ok(bus_stream_ensure(
         conn, &(bus_stream_def){.name = "ACT", .subjects = act, .bytes_max = 1 << 20}, &changed));
     cr_assert(changed);
-    json_t *config = config_of("ACT");
+    const json_t *config = config_of("ACT");
     cr_assert_eq(json_integer_value(json_object_get(config, "max_msgs_per_subject")), 77);
     cr_assert(json_is_true(json_object_get(config, "allow_msg_ttl")));
     cr_assert_str_eq(
