@@ -1,10 +1,8 @@
 // Source: schemas/specs/recording.md, "Connections".
-#include <arpa/inet.h>
-#include <pthread.h>
+#include <nats/nats.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "bus/nats/info.h"
@@ -230,6 +228,36 @@ Test(conn, sends_everything_it_has_before_it_closes)
     }
     bus_sub_close(sub);
     bus_conn_close(watcher);
+    test_broker_stop(&broker);
+}
+
+// --- the traps this stands on: what the library does by itself ------------------------------------------------
+
+static void slow_start(natsConnection *nc, natsSubscription *sub, natsMsg *msg, void *ctx)
+{
+    (void)nc, (void)sub;
+    if ((*(int *)ctx)++ == 0)
+        sleep_ms(1500);
+    natsMsg_Destroy(msg);
+}
+
+Test(conn_trap, the_librarys_subscription_drops_beyond_its_limit_while_a_callback_is_slow)
+{
+    test_broker broker;
+    test_broker_start(&broker, NULL);
+    natsConnection *nc = NULL;
+    natsSubscription *sub = NULL;
+    enum { COUNT = 150000 };
+    int got = 0;
+    cr_assert_eq(natsConnection_ConnectTo(&nc, broker.url), NATS_OK);
+    cr_assert_eq(natsConnection_Subscribe(&sub, nc, "a", slow_start, &got), NATS_OK);
+    for (int i = 0; i < COUNT; i++)
+        natsConnection_PublishString(nc, "a", "x");
+    natsConnection_Flush(nc);
+    sleep_ms(3000);
+    cr_assert_lt(got, COUNT, "the trap is gone");
+    natsSubscription_Destroy(sub);
+    natsConnection_Destroy(nc);
     test_broker_stop(&broker);
 }
 

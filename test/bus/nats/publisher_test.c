@@ -347,3 +347,36 @@ Test(publisher_trap, the_librarys_reconnect_buffer_overtakes_what_is_sent_again,
     natsConnection_Destroy(nc);
     natsOptions_Destroy(opts);
 }
+
+// The library waits for ever for acknowledgements that went down with the connection: after the broker is back,
+// nothing tells the sender, and the slots of its window stay taken. (Ours: survives_brokers_killed_….)
+Test(publisher_trap,
+     the_librarys_asynchronous_publish_never_reports_what_was_lost_with_the_connection,
+     .init = setup, .fini = teardown)
+{
+    natsOptions *opts = NULL;
+    natsConnection *nc = NULL;
+    jsCtx *js = NULL;
+    jsOptions js_opts;
+    natsOptions_Create(&opts);
+    natsOptions_SetURL(opts, broker.url);
+    natsOptions_SetMaxReconnect(opts, -1);
+    natsOptions_SetReconnectWait(opts, 20);
+    jsOptions_Init(&js_opts);
+    cr_assert_eq(natsConnection_Connect(&nc, opts), NATS_OK);
+    cr_assert_eq(natsConnection_JetStream(&js, nc, &js_opts), NATS_OK);
+    test_broker_freeze(&broker); // sent, not answered
+    for (int i = 0; i < 10; i++)
+        cr_assert_eq(js_PublishAsync(js, "act.x", "x", 1, NULL), NATS_OK);
+    natsConnection_FlushTimeout(nc, 200);
+    test_broker_restart(&broker);
+    for (int i = 0; i < 300 && natsConnection_Status(nc) != NATS_CONN_STATUS_CONNECTED; i++)
+        sleep_ms(10);
+    jsPubOptions wait;
+    jsPubOptions_Init(&wait);
+    wait.MaxWait = 3000;
+    cr_assert_eq(js_PublishAsyncComplete(js, &wait), NATS_TIMEOUT, "the trap is gone");
+    jsCtx_Destroy(js);
+    natsConnection_Destroy(nc);
+    natsOptions_Destroy(opts);
+}

@@ -12,16 +12,16 @@ TestSuite(stream, .timeout = 60);
 static test_broker broker;
 static bus_conn *conn;
 
-static json_t *info; // the last answer
+static json_t *last_info; // the last answer
 
 static const json_t *config_of(const char *name)
 {
     char subject[128];
-    json_decref(info);
-    info = NULL;
+    json_decref(last_info);
+    last_info = NULL;
     snprintf(subject, sizeof subject, "$JS.API.STREAM.INFO.%s", name);
-    test_ok(bus_api_call(&info, conn, subject, NULL));
-    return json_object_get(info, "config");
+    test_ok(bus_api_call(&last_info, conn, subject, NULL));
+    return json_object_get(last_info, "config");
 }
 
 static void setup(void)
@@ -32,7 +32,7 @@ static void setup(void)
 
 static void teardown(void)
 {
-    json_decref(info);
+    json_decref(last_info);
     bus_conn_close(conn);
     test_broker_stop(&broker);
 }
