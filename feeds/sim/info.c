@@ -23,8 +23,8 @@ static bus_err read_file(const char *path, sim_text *out)
         sim_text_str(out, "\n");
     }
     sim_lines_close(lines);
-    bus_view body = sim_text_view(out), symbols;
-    if (got < 0 || !sim_json_value(&body, &body) || !sim_json_get(body, "symbols", &symbols) ||
+    bus_view text = sim_text_view(out), body, symbols;
+    if (got < 0 || !sim_json_value(&text, &body) || !sim_json_get(body, "symbols", &symbols) ||
         symbols.ptr[0] != '[')
         return bus_fail(BUS_EINVAL, "exchangeInfo '%s': no JSON object with an array 'symbols'",
                         path);

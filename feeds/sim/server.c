@@ -198,6 +198,19 @@ static char *streams_of(struct lws *wsi)
     return text;
 }
 
+// The library would answer an upgrade it refuses as HTTP/1.0, which clients take for garbage.
+static int refuse_upgrade(struct lws *wsi, int status)
+{
+    char buf[LWS_PRE + 512];
+    const char *why = status == 404 ? "Not Found" : "Bad Request";
+    bus_info("connection refused: %s", bus_err_text());
+    int len =
+        snprintf(buf + LWS_PRE, sizeof buf - LWS_PRE,
+                 "HTTP/1.1 %d %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", status, why);
+    (void)lws_write(wsi, (unsigned char *)buf + LWS_PRE, (size_t)len, LWS_WRITE_HTTP_HEADERS);
+    return -1;
+}
+
 static int on_upgrade(struct lws *wsi)
 {
     peer *p = peer_of(wsi) ? peer_of(wsi) : peer_add(wsi);
@@ -208,11 +221,8 @@ static int on_upgrade(struct lws *wsi)
                            bus_view_of(streams + 8), is_micros(bus_view_of(p->query)),
                            bus_now_mono(), &p->client);
     free(streams);
-    if (err) {
-        bus_info("connection refused: %s", bus_err_text());
-        lws_return_http_status(wsi, err == BUS_ENOTFOUND ? 404 : 400, NULL);
-        return -1;
-    }
+    if (err)
+        return refuse_upgrade(wsi, err == BUS_ENOTFOUND ? 404 : 400);
     p->client->conn = wsi;
     return 0;
 }
