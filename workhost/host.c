@@ -178,6 +178,7 @@ static void turn(work_host_daemon *h)
         work_host_reconcile(h);
     bus_publisher_poll(h->publisher);
     bus_service_poll(h->service);
+    work_manager_poll(h);
     turn_cells(h);
     if (h->stopping)
         finish_stop(h);
@@ -328,8 +329,7 @@ void work_host_release(void *state)
     work_host_daemon *h = state;
     while (h->cell_count)
         work_cell_close(h->cells[--h->cell_count]);
-    if (h->service)
-        bus_service_close(h->service);
+    work_manager_close(h);
     if (h->publisher)
         bus_publisher_close(h->publisher);
     if (h->registry)

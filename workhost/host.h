@@ -21,6 +21,7 @@ typedef struct {
 enum { WORK_CELLS_MAX = 1024 };
 
 typedef struct work_cell work_cell;
+typedef struct work_waiting work_waiting; // manager.c
 typedef struct work_host_daemon {
     bus_daemon *daemon;
     const work_settings *settings;
@@ -31,6 +32,7 @@ typedef struct work_host_daemon {
     bus_registry *registry;
     bus_publisher *publisher; // lifecycle events and dead letters
     bus_service *service;
+    work_waiting *waiting; // calls whose code is being fetched
     bus_waker *waker;
     bus_timer *timer;
     work_roster roster;

@@ -3,12 +3,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "bus/base/log.h"
 #include "virtufin/workmanager/v1/workmanager.pb-c.h"
 #include "workhost/cell.h"
 #include "workhost/code.h"
 #include "workhost/engines/engine.h"
+#include "workhost/fetch.h"
 
 // Names as protobuf-c makes them, shortened.
 #define MSG(name)  Virtufin__Workmanager__V1__##name
@@ -18,7 +20,7 @@
 extern const uint8_t schema_workmanager_descriptors[];
 extern const size_t schema_workmanager_descriptors_len;
 
-enum { TAG_KEY_MAX = 128, TAG_VALUE_MAX = 1024, SETTING_VALUE_MAX = 4096 };
+enum { FETCHES_MAX = 4, TAG_KEY_MAX = 128, TAG_VALUE_MAX = 1024, SETTING_VALUE_MAX = 4096 };
 
 // --- code --------------------------------------------------------------------------------------------
 
@@ -30,19 +32,11 @@ static bus_err check_hash(const char *wanted, const char *got)
     return BUS_OK;
 }
 
-// Stores the code of a request, and proves that it can be loaded, in a process of its own: a shared
-// object runs code when it is opened.
-static bus_err take_code(work_host_daemon *h, const MSG(CodeSource) * source, const char *wanted,
-                         char sha256[WORK_SHA256_TEXT], uint64_t *bytes)
+static bus_err take_code(const work_host_daemon *h, bus_view code, const char *wanted,
+                         char sha256[WORK_SHA256_TEXT])
 {
-    if (!source || (source->content.len == 0 && !*source->url))
-        return bus_fail(BUS_EINVAL, "code_source: neither content nor url");
-    if (*source->url)
-        return bus_fail(BUS_EINTERNAL, "a URL is fetched before this");
-    bus_view code = {(const char *)source->content.data, source->content.len};
     work_code_hash(code, sha256);
     bus_err err = check_hash(wanted, sha256);
-    *bytes = code.len;
     return err ? err : work_code_put(h->code_dir, code, sha256);
 }
 
@@ -100,14 +94,12 @@ static void choose_name(const work_host_daemon *h, const char *given, const char
     }
 }
 
-static bus_err create(work_host_daemon *h, const MSG(CreateWorkerRequest) * req, work_record **out)
+static bus_err create(work_host_daemon *h, const MSG(CreateWorkerRequest) * req, bus_view code,
+                      work_record **out)
 {
     char name[80], sha256[WORK_SHA256_TEXT];
-    uint64_t bytes = 0;
     work_record *r = NULL;
-    if (!work_engine_for(req->mime_type))
-        return bus_fail(BUS_EUNSUPPORTED, "no engine for MIME type '%.80s'", req->mime_type);
-    bus_err err = take_code(h, req->code_source, req->content_sha256, sha256, &bytes);
+    bus_err err = take_code(h, code, req->content_sha256, sha256);
     if (err)
         return err;
     choose_name(h, req->name, sha256, name, sizeof name);
@@ -117,7 +109,7 @@ static bus_err create(work_host_daemon *h, const MSG(CreateWorkerRequest) * req,
     if (!err)
         err = take_request(r, req);
     if (!err) {
-        work_record_set_code(r, sha256, bytes, req->code_source->url);
+        work_record_set_code(r, sha256, code.len, req->code_source->url);
         err = work_record_store(h->conn, r);
     }
     if (err) {
@@ -134,16 +126,26 @@ static void audit(const char *what, const work_record *r)
              r->sha256, (unsigned long long)r->generation);
 }
 
-// --- handlers ----------------------------------------------------------------------------------------
+// --- creating and loading: the code may have to be fetched first -----------------------------------------
 
-static void on_create(void *ctx, bus_call *call, const ProtobufCMessage *message)
+typedef void (*finish_fn)(work_host_daemon *h, bus_call *call, const ProtobufCMessage *request,
+                          bus_view code);
+
+// A call whose code is being fetched.
+struct work_waiting {
+    bus_call *call;
+    ProtobufCMessage *request;
+    finish_fn finish;
+    work_fetch *fetch;
+    work_waiting *next;
+};
+
+static void finish_create(work_host_daemon *h, bus_call *call, const ProtobufCMessage *request,
+                          bus_view code)
 {
-    work_host_daemon *h = ctx;
     work_record *r = NULL;
     MSG(CreateWorkerReply) reply = INIT(CREATE_WORKER_REPLY);
-    bus_err err = work_host_ready(h);
-    if (!err)
-        err = create(h, (const MSG(CreateWorkerRequest) *)message, &r);
+    bus_err err = create(h, (const MSG(CreateWorkerRequest) *)request, code, &r);
     if (err) {
         bus_call_failed(call, err);
         return;
@@ -154,38 +156,151 @@ static void on_create(void *ctx, bus_call *call, const ProtobufCMessage *message
     bus_call_reply(call, &reply.base);
 }
 
-static bus_err load_code(work_host_daemon *h, const MSG(LoadCodeRequest) * req, work_record **out,
+static bus_err load_code(work_host_daemon *h, const MSG(LoadCodeRequest) * req, bus_view code,
                          char sha256[WORK_SHA256_TEXT])
 {
-    uint64_t bytes = 0;
     work_record *r = work_roster_find(&h->roster, req->id);
     if (!r)
         return BUS_ENOTFOUND;
-    bus_err err = take_code(h, req->code_source, req->content_sha256, sha256, &bytes);
+    bus_err err = take_code(h, code, req->content_sha256, sha256);
     if (err)
         return err;
-    work_record_set_code(r, sha256, bytes, req->code_source->url);
-    *out = r;
-    return work_record_store(h->conn, r);
+    work_record_set_code(r, sha256, code.len, req->code_source->url);
+    err = work_record_store(h->conn, r);
+    if (err)
+        return err;
+    audit("load", r);
+    work_host_reconcile(h);
+    return BUS_OK;
+}
+
+static void finish_load(work_host_daemon *h, bus_call *call, const ProtobufCMessage *request,
+                        bus_view code)
+{
+    char sha256[WORK_SHA256_TEXT];
+    MSG(LoadCodeReply) reply = INIT(LOAD_CODE_REPLY);
+    bus_err err = load_code(h, (const MSG(LoadCodeRequest) *)request, code, sha256);
+    if (err) {
+        bus_call_failed(call, err);
+        return;
+    }
+    reply.sha256 = sha256;
+    bus_call_reply(call, &reply.base);
+}
+
+static bus_err start_fetch(work_host_daemon *h, const char *url, const MSG(SourceCredential) * cred,
+                           work_fetch **out)
+{
+    size_t count = 0;
+    for (work_waiting *w = h->waiting; w; w = w->next)
+        count++;
+    if (count == FETCHES_MAX)
+        return bus_fail(BUS_EUNAVAILABLE, "%d codes are being fetched already", FETCHES_MAX);
+    work_fetch_opts opts = {.url = url,
+                            .allowed_hosts = &h->settings->allowed_code_hosts,
+                            .username = cred ? cred->username : "",
+                            .password = cred ? cred->password : "",
+                            .bearer = cred ? cred->bearer : "",
+                            .wake = bus_waker_as_wake(h->waker)};
+    return work_fetch_open(out, &opts);
+}
+
+// Finishes at once with inline code, or waits for the fetch.
+static void with_code(work_host_daemon *h, bus_call *call, const ProtobufCMessage *request,
+                      const MSG(CodeSource) * source, const MSG(SourceCredential) * cred,
+                      finish_fn finish)
+{
+    bool inlined = source && source->content.len;
+    if (!source || inlined == (*source->url != '\0')) {
+        bus_call_failed(call, bus_fail(BUS_EINVAL, "code_source: content or url is wanted, one of "
+                                                   "the two"));
+        return;
+    }
+    if (inlined) {
+        bus_view code = {(const char *)source->content.data, source->content.len};
+        finish(h, call, request, code);
+        return;
+    }
+    work_waiting *w = calloc(1, sizeof *w);
+    bus_err err =
+        w ? start_fetch(h, source->url, cred, &w->fetch) : bus_fail(BUS_ENOMEM, "waiting for code");
+    if (err) {
+        free(w);
+        bus_call_failed(call, err);
+        return;
+    }
+    w->call = call;
+    w->finish = finish;
+    w->request = bus_call_keep(call);
+    w->next = h->waiting;
+    h->waiting = w;
+}
+
+static void free_waiting(work_waiting *w)
+{
+    work_fetch_close(w->fetch);
+    protobuf_c_message_free_unpacked(w->request, NULL);
+    free(w);
+}
+
+void work_manager_poll(work_host_daemon *h)
+{
+    for (work_waiting **at = &h->waiting; *at;) {
+        work_waiting *w = *at;
+        bus_err err;
+        bus_view code;
+        if (!work_fetch_done(w->fetch, &err, &code)) {
+            at = &w->next;
+            continue;
+        }
+        *at = w->next;
+        if (!err)
+            err = work_host_ready(h);
+        if (err)
+            bus_call_failed(w->call, err);
+        else
+            w->finish(h, w->call, w->request, code);
+        free_waiting(w);
+    }
+}
+
+void work_manager_close(work_host_daemon *h)
+{
+    if (h->service)
+        bus_service_close(h->service);
+    h->service = NULL;
+    while (h->waiting) {
+        work_waiting *next = h->waiting->next;
+        free_waiting(h->waiting);
+        h->waiting = next;
+    }
+}
+
+// --- handlers ----------------------------------------------------------------------------------------
+
+static void on_create(void *ctx, bus_call *call, const ProtobufCMessage *message)
+{
+    const MSG(CreateWorkerRequest) *req = (const MSG(CreateWorkerRequest) *)message;
+    bus_err err = work_host_ready(ctx);
+    if (!err && !work_engine_for(req->mime_type))
+        err = bus_fail(BUS_EUNSUPPORTED, "no engine for MIME type '%.80s'", req->mime_type);
+    if (err)
+        bus_call_failed(call, err);
+    else
+        with_code(ctx, call, message, req->code_source, req->credential, finish_create);
 }
 
 static void on_load(void *ctx, bus_call *call, const ProtobufCMessage *message)
 {
     work_host_daemon *h = ctx;
-    work_record *r = NULL;
-    char sha256[WORK_SHA256_TEXT];
-    MSG(LoadCodeReply) reply = INIT(LOAD_CODE_REPLY);
+    const MSG(LoadCodeRequest) *req = (const MSG(LoadCodeRequest) *)message;
     bus_err err = work_host_ready(h);
-    if (!err)
-        err = load_code(h, (const MSG(LoadCodeRequest) *)message, &r, sha256);
-    if (err) {
+    if (!err && !work_roster_find(&h->roster, req->id))
+        err = BUS_ENOTFOUND;
+    if (err)
         bus_call_failed(call, err);
-        return;
-    }
-    audit("load", r);
-    work_host_reconcile(h);
-    reply.sha256 = sha256;
-    bus_call_reply(call, &reply.base);
+    else
+        with_code(h, call, message, req->code_source, req->credential, finish_load);
 }
 
 // A stop ends the sessions, so whatever starts next is another generation.
@@ -307,20 +422,20 @@ static bool put_settings(block **arena, const work_record *r, MSG(WorkerInfo) * 
         return false;
     json_object_foreach(r->config, key, value)
     {
-        MSG(Setting) *s = make(arena, sizeof *s);
+        MSG(WorkerInfo__ConfigEntry) *s = make(arena, sizeof *s);
         if (!s)
             return false;
-        virtufin__workmanager__v1__setting__init(s);
+        virtufin__workmanager__v1__worker_info__config_entry__init(s);
         s->key = (char *)key;
         s->value = (char *)json_string_value(value);
         info->config[info->n_config++] = s;
     }
     json_object_foreach(r->tags, key, value)
     {
-        MSG(Tag) *t = make(arena, sizeof *t);
+        MSG(WorkerInfo__TagsEntry) *t = make(arena, sizeof *t);
         if (!t)
             return false;
-        virtufin__workmanager__v1__tag__init(t);
+        virtufin__workmanager__v1__worker_info__tags_entry__init(t);
         t->key = (char *)key;
         t->value = (char *)json_string_value(value);
         info->tags[info->n_tags++] = t;

@@ -6,5 +6,7 @@
 #include "workhost/host.h"
 
 bus_err work_manager_open(work_host_daemon *host, bus_wake wake);
+void work_manager_poll(work_host_daemon *host); // calls that waited for their code
+void work_manager_close(work_host_daemon *host);
 
 #endif

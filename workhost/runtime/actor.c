@@ -6,7 +6,8 @@
 
 #include "bus/base/log.h"
 
-enum { WRITE_EVERY_MS = 250, SAVE_EVERY_MS = 1000 };
+// A small state is saved as often as progress, so that little is fed again after a death.
+enum { WRITE_EVERY_MS = 250, SAVE_EVERY_MS = 250, SAVE_LARGE_EVERY_MS = 1000, LARGE_BYTES = 16384 };
 
 // --- life --------------------------------------------------------------------------------------------
 
@@ -186,10 +187,10 @@ static bool due(bus_mono now, bus_mono then, int ms)
 void work_actor_snapshot(work_actor *a, bus_mono now, bool at_once)
 {
     bus_view state;
+    int every_ms = a->saved.len > LARGE_BYTES ? SAVE_LARGE_EVERY_MS : SAVE_EVERY_MS;
     if (a->tainted || a->saved_pending || !work_instance_can_save(a->self) ||
         (a->saved.bytes && a->saved.seq == a->position && saved_is_current(a)) ||
-        a->position + 1 == a->progress.start_seq ||
-        !(at_once || due(now, a->saved_at, SAVE_EVERY_MS)))
+        a->position + 1 == a->progress.start_seq || !(at_once || due(now, a->saved_at, every_ms)))
         return;
     a->saved_at = now;
     if (work_instance_save(a->self, &state)) {
