@@ -93,6 +93,10 @@ static bus_err write_value(json_t **out, const ProtobufCFieldDescriptor *field, 
 {
     if (field->type == PROTOBUF_C_TYPE_MESSAGE) {
         const ProtobufCMessage *const *inner = at;
+        if (!*inner) { // a map's entry came without its value, which means the empty one
+            *out = json_object();
+            return *out ? BUS_OK : bus_fail(BUS_ENOMEM, "%s", field->name);
+        }
         bus_err err = write_message(out, *inner, depth + 1);
         return bus_note(err, "%s", field->name);
     }

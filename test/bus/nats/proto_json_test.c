@@ -178,3 +178,15 @@ Test(proto_json, refuses_what_is_nested_too_deep_and_text_that_is_not_utf8)
     test_expect_err(bus_proto_to_json(&text, NULL, &inner.base), BUS_EINVAL);
     cr_assert(strstr(bus_err_text(), "name"));
 }
+
+// On the wire an entry may lack its value: found by fuzzing.
+Test(proto_json, writes_a_map_entry_without_value_as_empty)
+{
+    ProtobufCMessage *k = protobuf_c_message_unpack(&test__kinds__kinds__descriptor, NULL, 5,
+                                                    (const uint8_t *)"\xca\x01\x02\x08\x07");
+    cr_assert(k);
+    char *text = text_of(k);
+    cr_assert(strstr(text, "\"byNumber\":{\"7\":{}}"), "%s", text);
+    free(text);
+    release(k);
+}
