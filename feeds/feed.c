@@ -51,6 +51,13 @@ struct feed {
     char why[256];
 };
 
+// Frames that waited through a change of connection may have been read before the last one published.
+static bus_recorded_time not_before_last(const feed *f, bus_recorded_time received)
+{
+    bool before = f->session && received.ns < f->session->last_received.ns;
+    return before ? f->session->last_received : received;
+}
+
 static feed_now now_of(const feed *f)
 {
     feed_now now = {.mono = bus_now_mono(), .wall = bus_now_wall()};
@@ -58,7 +65,7 @@ static feed_now now_of(const feed *f)
     now.received.ns = now.wall.ns;
     // what we make while frames wait is not younger than they are
     if (f->have_live && feed_fifo_front(&f->live.queue, &head) && head.at < now.received.ns)
-        now.received.ns = head.at;
+        now.received = not_before_last(f, (bus_recorded_time){head.at});
     return now;
 }
 
@@ -316,7 +323,7 @@ static void take_queue(feed *f)
     for (int i = 0; i < FRAMES_A_TURN && feed_outbox_ready(&f->outbox); i++) {
         if (!feed_fifo_front(&f->live.queue, &r))
             break;
-        take_frame(f, r.piece[0], (bus_recorded_time){r.at});
+        take_frame(f, r.piece[0], not_before_last(f, (bus_recorded_time){r.at}));
         feed_fifo_pop(&f->live.queue);
     }
     feed_connection_relieve(&f->live);
