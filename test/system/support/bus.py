@@ -83,6 +83,18 @@ class Bus:
             assert time.monotonic() < end, f"stream {stream}: {seen}, not {messages} within {timeout} s"
             time.sleep(0.02)
 
+    def store(self, stream: str, records: list[tuple[str, bytes]]):
+        """Publishes (subject, payload) in order; every thousandth waits for its acknowledgement."""
+        self.call(self._store(stream, records), 300)
+
+    async def _store(self, stream, records):
+        for i, (subject, payload) in enumerate(records, 1):
+            if i % 1000 and i < len(records):
+                await self.nc.publish(subject, payload)
+            else:
+                ack = await self.js.publish(subject, payload)
+                assert (ack.stream, ack.seq) == (stream, i)
+
     def read(self, stream: str, subject: str = ">", from_seq: int = 1, to_seq: int | None = None) -> list:
         """Every message of the stream on that subject, up to what is stored now, in stream order.
 
