@@ -5,10 +5,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "bus/base/log.h"
 #include "bus/event/identity.h"
 #include "bus/lane/lane.h"
 #include "bus/nats/api.h"
 #include "bus/nats/conn_impl.h"
+#include "bus/nats/frame.h"
+#include "bus/nats/tail.h"
 #include "bus/nats/window.h"
 
 enum {
@@ -20,85 +23,32 @@ enum {
     ERR_MESSAGE_TOO_LARGE = 10054,
     ERR_HEADER_TOO_LARGE = 10097,
 };
-static const bus_span ACK_TIMEOUT = {5 * (int64_t)1000000000};
+static const bus_span ACK_TIMEOUT = {5 * (int64_t)1000000000},
+                      DUPLICATES = {120 * (int64_t)1000000000};
 
 struct bus_publisher {
     bus_conn *conn;
     bus_sub *acks;
     bus_link *link; // what was sent since the last doubt went over this one; NULL: none
     bus_window window;
-    bus_span ack_timeout;
+    bus_span ack_timeout, duplicates;
+    bus_wake wake;
     bus_ack_fn on_ack;
     void *on_ack_ctx;
+    // Where messages went: for reading the tail after an outage longer than ids are remembered.
+    char stream[72];       // of the acknowledgements; "" before the first
+    bool several_streams;  // then there is no one tail to read
+    uint64_t last_seq;     // the highest acknowledged
+    bus_tail *tail;        // being read: nothing is sent meanwhile
     char inbox[INBOX_CAP]; // "_INBOX.<random>."
     size_t inbox_len;
     char why[WHY_CAP]; // the broker's last "not now"; "" after a good answer
     bool delivering;
 };
 
-// --- a message in the window ----------------------------------------------------------------------------
-//   u32 payload length | u16 subject length | u16 headers | subject 0 | name 0 value 0 … | payload
-
-typedef struct {
-    uint32_t payload_len;
-    uint16_t subject_len, headers;
-} message_head;
-
-typedef struct {
-    const char *subject;
-    const char *headers; // name 0 value 0 …
-    uint16_t count;
-    size_t headers_len; // on the wire
-    bus_view payload;
-} message;
-
-static message message_at(bus_view bytes)
-{
-    message_head head;
-    memcpy(&head, bytes.ptr, sizeof head);
-    message m = {.subject = bytes.ptr + sizeof head, .count = head.headers};
-    m.headers = m.subject + head.subject_len + 1;
-    m.payload = (bus_view){bytes.ptr + bytes.len - head.payload_len, head.payload_len};
-    size_t names = (size_t)(m.payload.ptr - m.headers);
-    m.headers_len =
-        head.headers ? names + (size_t)head.headers * 2 + 14 : 0; // "NATS/1.0", line ends
-    return m;
-}
-
-static size_t head_len(const char *subject, const bus_header_pair *headers, size_t count)
-{
-    size_t len = sizeof(message_head) + strlen(subject) + 1;
-    for (size_t i = 0; i < count; i++)
-        len += strlen(headers[i].name) + strlen(headers[i].value) + 2;
-    return len;
-}
-
-static uint8_t *append(uint8_t *at, const char *text)
-{
-    size_t len = strlen(text) + 1;
-    memcpy(at, text, len);
-    return at + len;
-}
-
-// Writes everything in front of the payload; the payload's length is filled in last.
-static uint8_t *write_head(uint8_t *at, const char *subject, const bus_header_pair *headers,
-                           size_t count, uint32_t payload_len)
-{
-    message_head head = {.payload_len = payload_len,
-                         .subject_len = (uint16_t)strlen(subject),
-                         .headers = (uint16_t)count};
-    memcpy(at, &head, sizeof head);
-    at = append(at + sizeof head, subject);
-    for (size_t i = 0; i < count; i++) {
-        at = append(at, headers[i].name);
-        at = append(at, headers[i].value);
-    }
-    return at;
-}
-
 // --- sending ----------------------------------------------------------------------------------------------
 
-static natsStatus transmit_one(bus_publisher *pub, const message *m, uint64_t number)
+static natsStatus transmit_one(bus_publisher *pub, const bus_frame *m, uint64_t number)
 {
     char reply[INBOX_CAP + 24];
     snprintf(reply, sizeof reply, "%s%" PRIu64, pub->inbox, number);
@@ -116,7 +66,7 @@ static natsStatus transmit_one(bus_publisher *pub, const message *m, uint64_t nu
     return s;
 }
 
-static void refuse_large(bus_publisher *pub, const message *m, uint64_t number)
+static void refuse_large(bus_publisher *pub, const bus_frame *m, uint64_t number)
 {
     char words[128];
     snprintf(words, sizeof words, "%zu bytes with headers; the broker takes at most %lld",
@@ -127,11 +77,11 @@ static void refuse_large(bus_publisher *pub, const message *m, uint64_t number)
 // Sends what is due. A failure of the link is left to be seen by poll: nothing that follows can go out on it.
 static void transmit(bus_publisher *pub)
 {
-    if (!pub->link || pub->link->lost)
+    if (!pub->link || pub->link->lost || pub->tail)
         return;
     bus_mono now = bus_machine_mono();
     for (uint64_t n = bus_window_due(&pub->window, now); n; n = bus_window_due(&pub->window, now)) {
-        message m = message_at(bus_window_bytes(&pub->window, n));
+        bus_frame m = bus_frame_at(bus_window_bytes(&pub->window, n));
         if ((int64_t)(m.payload.len + m.headers_len) > pub->link->max_payload) {
             refuse_large(pub, &m, n);
             continue;
@@ -183,7 +133,7 @@ bus_publish_result bus_publisher_send(bus_publisher *pub, const char *subject, c
     for (size_t i = 0; i < count; i++)
         all[n++] = headers[i];
     bus_err err = check_subject(subject);
-    size_t len = head_len(subject, all, n) + payload.len;
+    size_t len = bus_frame_head_len(subject, all, n) + payload.len;
     if (!err)
         err = check_size(pub, subject, len);
     if (err)
@@ -191,7 +141,7 @@ bus_publish_result bus_publisher_send(bus_publisher *pub, const char *subject, c
     uint8_t *at = bus_window_room(&pub->window, (uint32_t)len);
     if (!at)
         return BUS_PUBLISH_FULL;
-    at = write_head(at, subject, all, n, (uint32_t)payload.len);
+    at = bus_frame_write_head(at, subject, all, n, (uint32_t)payload.len);
     if (payload.len)
         memcpy(at, payload.ptr, payload.len);
     bus_window_put(&pub->window, (uint32_t)len, tag);
@@ -221,7 +171,7 @@ bus_publish_result bus_publisher_event(bus_publisher *pub, const char *subject,
     const bus_header_pair headers[] = {{"Nats-Msg-Id", id}, {"Content-Type", BUS_CONTENT_MSGPACK}};
     if (err)
         return failed(err);
-    size_t head = head_len(subject, headers, 2), payload_max = encoded_max(event);
+    size_t head = bus_frame_head_len(subject, headers, 2), payload_max = encoded_max(event);
     uint8_t *at = bus_window_room(&pub->window, (uint32_t)(head + payload_max));
     if (!at && head + payload_max > pub->window.arena_bytes)
         return failed(check_size(pub, subject, head + payload_max));
@@ -233,7 +183,7 @@ bus_publish_result bus_publisher_event(bus_publisher *pub, const char *subject,
         err = check_size(pub, subject, head + pack.len);
     if (err)
         return failed(err);
-    write_head(at, subject, headers, 2, (uint32_t)pack.len);
+    bus_frame_write_head(at, subject, headers, 2, (uint32_t)pack.len);
     bus_window_put(&pub->window, (uint32_t)(head + pack.len), tag);
     transmit(pub);
     return BUS_PUBLISH_SENT;
@@ -268,6 +218,16 @@ static void take_odd(bus_publisher *pub, uint64_t number, bus_view payload)
     json_decref(answer);
 }
 
+static void remember(bus_publisher *pub, bus_view stream, uint64_t seq)
+{
+    if (seq > pub->last_seq)
+        pub->last_seq = seq;
+    if (bus_view_is(stream, pub->stream))
+        return;
+    pub->several_streams |= pub->stream[0] != '\0';
+    bus_view_copy(stream, pub->stream, sizeof pub->stream);
+}
+
 // {"stream":"ACT","seq":42} and perhaps ,"duplicate": true. Nothing is allocated for it.
 static bool take_usual(bus_publisher *pub, uint64_t number, bus_view payload)
 {
@@ -289,6 +249,9 @@ static bool take_usual(bus_publisher *pub, uint64_t number, bus_view payload)
         return false;
     bool duplicate = memmem(at, (size_t)(end - at), "\"duplicate\"", 11) != NULL;
     bus_window_stored(&pub->window, number, seq, duplicate);
+    const char *name = payload.ptr + sizeof start - 1,
+               *quote = memchr(name, '"', (size_t)(end - name));
+    remember(pub, (bus_view){name, quote ? (size_t)(quote - name) : 0}, seq);
     pub->why[0] = '\0';
     return true;
 }
@@ -308,7 +271,7 @@ static void take_answer(bus_publisher *pub, const bus_msg *msg)
         const bus_slot *slot = bus_window_slot(&pub->window, number);
         if (slot) {
             char words[WHY_CAP];
-            message m = message_at(bus_window_bytes(&pub->window, number));
+            bus_frame m = bus_frame_at(bus_window_bytes(&pub->window, number));
             snprintf(words, sizeof words, "no stream records '%s'", m.subject);
             declined(pub, number, words);
         }
@@ -342,6 +305,33 @@ static void deliver(bus_publisher *pub)
 
 // --- the connection ---------------------------------------------------------------------------------------
 
+// What was sent longer ago than the broker surely remembers ids may be stored and would be stored again: the
+// tail of the stream tells.
+static void look_at_tail(bus_publisher *pub)
+{
+    bus_mono oldest;
+    bus_tail_close(pub->tail);
+    pub->tail = NULL;
+    if (!pub->link || !bus_window_tried(&pub->window, &oldest) ||
+        bus_mono_since(bus_machine_mono(), oldest).ns < pub->duplicates.ns / 2)
+        return;
+    if (!pub->stream[0] || pub->several_streams)
+        bus_warn(
+            "publisher: an outage longer than ids are remembered, and no one stream to look into: "
+            "what is sent again may be stored twice");
+    else if (bus_tail_open(&pub->tail, pub->conn, &pub->window, pub->stream, pub->last_seq,
+                           pub->wake))
+        bus_warn("publisher: %s", bus_err_text());
+}
+
+static void read_tail(bus_publisher *pub)
+{
+    if (!pub->tail || !bus_tail_poll(pub->tail, &pub->window))
+        return;
+    bus_tail_close(pub->tail);
+    pub->tail = NULL;
+}
+
 // Another link than the one that carried the window, or none: doubt.
 static void follow(bus_publisher *pub)
 {
@@ -353,6 +343,7 @@ static void follow(bus_publisher *pub)
     bus_window_doubt(&pub->window);
     bus_link_unref(pub->link);
     pub->link = link;
+    look_at_tail(pub);
 }
 
 static void watch_timeout(bus_publisher *pub)
@@ -375,6 +366,7 @@ void bus_publisher_poll(bus_publisher *pub)
         deliver(pub);
     }
     follow(pub);
+    read_tail(pub);
     transmit(pub);
     watch_timeout(pub);
     deliver(pub);
@@ -406,6 +398,8 @@ bus_err bus_publisher_open(bus_publisher **out, const bus_publisher_opts *opts)
     if (!pub)
         return bus_fail(BUS_ENOMEM, "publisher");
     pub->ack_timeout = opts->ack_timeout.ns ? opts->ack_timeout : ACK_TIMEOUT;
+    pub->duplicates = opts->duplicates.ns ? opts->duplicates : DUPLICATES;
+    pub->wake = opts->wake;
     pub->on_ack = opts->on_ack;
     pub->on_ack_ctx = opts->on_ack_ctx;
     snprintf(pub->inbox, sizeof pub->inbox, "_INBOX.%016" PRIx64 "%08x.", bus_machine_random(),
@@ -437,6 +431,7 @@ void bus_publisher_close(bus_publisher *pub)
 {
     if (!pub)
         return;
+    bus_tail_close(pub->tail);
     bus_link_unref(pub->link);
     bus_sub_close(pub->acks);
     bus_conn_close(pub->conn);

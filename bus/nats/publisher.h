@@ -27,6 +27,7 @@ typedef struct {
     uint32_t window_msgs_max;  // not yet acknowledged; 0: 4,096
     uint32_t window_bytes_max; // 0: 8 MiB
     bus_span ack_timeout;      // then the connection is replaced and the window sent again; 0: 5 s
+    bus_span duplicates;       // the stream's de-duplication window; 0: 2 min
     bus_wake wake;             // acks arrived, or there is room again, or the connection changed
     bus_ack_fn on_ack;         // may be NULL
     void *on_ack_ctx;

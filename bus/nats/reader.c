@@ -65,6 +65,7 @@ struct bus_reader {
     bus_msg *held;       // what the caller looks at
     bus_msg *behind_gap; // the record after a gap that was just reported
     bus_record after_gap;
+    bool gone;     // the last error: no such stream
     bus_err error; // to be reported
     char error_text[TEXT_CAP];
 };
@@ -99,6 +100,7 @@ static void doubt(bus_reader *r)
 static void fail(bus_reader *r, bus_err err, const char *text)
 {
     doubt(r);
+    r->gone = err == BUS_ENOTFOUND;
     r->error = err;
     snprintf(r->error_text, sizeof r->error_text, "reading stream '%s': %s", r->stream, text);
     r->since = after_ms(bus_machine_mono(), r->retry_ms);
@@ -412,6 +414,11 @@ bus_reader_result bus_reader_next(bus_reader *r, bus_span timeout, bus_record *o
             return caught_up(r) ? BUS_READER_CAUGHT_UP : BUS_READER_NOTHING;
         bus_sub_wait(r->sub, left < LOOK_MS * 1000000 ? (bus_span){left} : BUS_SPAN_MS(LOOK_MS));
     }
+}
+
+bool bus_reader_gone(const bus_reader *r)
+{
+    return r->gone;
 }
 
 uint64_t bus_reader_seq(const bus_reader *r)

@@ -49,6 +49,7 @@ void bus_reader_close(bus_reader *reader);
 //   With filters, sequences of other subjects are no gap; continuity is proven by the consumer's own count.
 bus_reader_result bus_reader_next(bus_reader *reader, bus_span timeout, bus_record *out,
                                   bus_seq_range *gap);
+bool bus_reader_gone(const bus_reader *reader); // the last ERROR was: there is no such stream
 uint64_t
 bus_reader_seq(const bus_reader *reader); // sequence of the last record; 0 before the first
 // bus_reader_end: the stream's last sequence when opened or last asked; one request.

@@ -109,6 +109,8 @@ void bus_window_sent(bus_window *w, uint64_t number, bus_mono now)
         return;
     slot->state = BUS_SLOT_SENT;
     slot->sent = now;
+    if (slot->tries++ == 0)
+        slot->first = now;
     w->sent_count++;
     w->next = number + 1;
 }
@@ -146,6 +148,20 @@ bool bus_window_oldest(const bus_window *w, bus_mono *since)
         }
     }
     return false;
+}
+
+bool bus_window_tried(const bus_window *w, bus_mono *since)
+{
+    bool any = false;
+    for (uint64_t n = w->head; n < w->tail; n++) {
+        const bus_slot *slot = slot_at(w, n);
+        if (slot->state != BUS_SLOT_QUEUED || slot->tries == 0)
+            continue;
+        if (!any || slot->first.ns < since->ns)
+            *since = slot->first;
+        any = true;
+    }
+    return any;
 }
 
 // --- answers --------------------------------------------------------------------------------------------
@@ -194,6 +210,7 @@ void bus_window_declined(bus_window *w, uint64_t number)
     if (!slot || slot->state != BUS_SLOT_SENT)
         return;
     slot->state = BUS_SLOT_QUEUED;
+    slot->tries--; // this one is known not to be stored
     w->sent_count--;
     w->next = w->head;
     w->mode = BUS_WINDOW_DRAIN;

@@ -32,7 +32,9 @@ typedef struct {
     uint32_t offset, len; // of its bytes in the arena
     uint32_t span; // arena bytes given back when it leaves: its own, and those skipped at the end
     bus_slot_state state;
-    bus_err err; // REFUSED
+    uint32_t tries; // that may have reached the broker
+    bus_mono first; // when the first of them was
+    bus_err err;    // REFUSED
     bool duplicate;
 } bus_slot;
 
@@ -67,6 +69,9 @@ bus_view bus_window_bytes(const bus_window *w, uint64_t number);
 void bus_window_doubt(bus_window *w);
 // bus_window_oldest: since when the oldest sent message waits; false when none does.
 bool bus_window_oldest(const bus_window *w, bus_mono *since);
+
+// bus_window_tried: since when the oldest message that is queued after a try waits; false when none does.
+bool bus_window_tried(const bus_window *w, bus_mono *since);
 
 // --- answers: unknown and repeated numbers are ignored -----------------------------------------------------
 void bus_window_stored(bus_window *w, uint64_t number, uint64_t stream_seq, bool duplicate);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "bus/nats/publisher.h"
+#include "proxy.h"
 #include "support.h"
 #include "test/support/test.h"
 
@@ -311,6 +312,56 @@ Test(publisher, encodes_events_with_their_content_type_and_id, .init = setup, .f
     event.id.len = 0;
     cr_assert_eq(bus_publisher_event(pub, subject, &event, 2), BUS_PUBLISH_ERROR);
     bus_publisher_close(pub);
+}
+
+// Stored, and the answers lost; then away for longer than the broker remembers ids. What the stream holds in
+// the end, of `count` messages sent, when the publisher believes the broker remembers for `believed`.
+static uint64_t stored_after_a_long_outage(bus_span believed, uint64_t count)
+{
+    static const char *const subjects[] = {"act.>", NULL};
+    test_ok(bus_stream_delete(conn, "ACT"));
+    test_ok(bus_stream_ensure(conn,
+                              &(bus_stream_def){.name = "ACT",
+                                                .subjects = subjects,
+                                                .duplicates = BUS_SPAN_MS(300),
+                                                .allow_direct = true},
+                              NULL));
+    test_proxy proxy;
+    test_proxy_start(&proxy, broker.port);
+    bus_publisher *pub = NULL;
+    test_ok(bus_publisher_open(
+        &pub, &(bus_publisher_opts){.conn = {.url = proxy.url, .name = "publisher"},
+                                    .duplicates = believed,
+                                    .on_ack = on_ack}));
+    send_range(pub, 1, 10, 0, NULL);
+    test_ok(bus_publisher_wait(pub, BUS_SPAN_S(10)));
+    proxy.deaf = 1;
+    for (uint64_t n = 11; n <= count; n++)
+        cr_assert_eq(send_one(pub, n), BUS_PUBLISH_SENT);
+    for (int i = 0; i < 500 && stream_messages(conn, "ACT") < count; i++)
+        sleep_ms(10);
+    sleep_ms(1500); // the broker forgets
+    proxy.deaf = 0;
+    proxy.cut = 1;
+    test_ok(bus_publisher_wait(pub, BUS_SPAN_S(20)));
+    cr_assert(seen.acked == count && !seen.disorder);
+    bus_publisher_close(pub);
+    test_proxy_stop(&proxy);
+    return stream_messages(conn, "ACT");
+}
+
+Test(publisher, stores_once_even_after_an_outage_longer_than_the_broker_remembers_ids,
+     .init = setup, .fini = teardown)
+{
+    cr_assert_eq(stored_after_a_long_outage(BUS_SPAN_MS(300), 500), 500);
+    expect_stream(500);
+}
+
+// The same without reading the tail: this is what ids alone give.
+Test(publisher_trap, ids_that_the_broker_has_forgotten_are_stored_again, .init = setup,
+     .fini = teardown)
+{
+    cr_assert_gt(stored_after_a_long_outage(BUS_SPAN_S(3600), 500), 500);
 }
 
 // --- the traps this stands on: what the library does by itself ------------------------------------------------

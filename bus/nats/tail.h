@@ -1,0 +1,18 @@
+// tail: which messages of a window does the stream hold already? Reads the stream from the last acknowledged
+// sequence to its end and marks them stored. Needed when an outage was longer than the broker remembers ids.
+// Internal to bus/nats. Thread: the publisher's owner. Source: schemas/specs/recording.md, "Writing".
+#ifndef BUS_NATS_TAIL_H
+#define BUS_NATS_TAIL_H
+
+#include "bus/nats/reader.h"
+#include "bus/nats/window.h"
+
+typedef struct bus_tail bus_tail;
+
+bus_err bus_tail_open(bus_tail **out, bus_conn *conn, const bus_window *window, const char *stream,
+                      uint64_t after_seq, bus_wake wake);
+// bus_tail_poll works off what has come; true when the end was reached (or there is no such stream).
+bool bus_tail_poll(bus_tail *tail, bus_window *window);
+void bus_tail_close(bus_tail *tail); // NULL is fine
+
+#endif
