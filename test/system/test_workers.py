@@ -1,0 +1,538 @@
+"""workhostd against a real broker and stored: runtimes, feeding, failures, the service.
+
+Source: schemas/specs/workers.md.
+"""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from collections import Counter
+from pathlib import Path
+
+import msgpack
+import pytest
+
+from support.bus import decode
+from support.places import BUILD, PATIENCE
+
+SERVICE = "svc.virtufin.workmanager.v1.WorkManager."
+LIVE_SMA = "sc.LIVE.strategy.signal.emitted.sma"
+PROBE = BUILD / "test" / "plugins" / "probe.so"
+
+
+# --- helpers ---------------------------------------------------------------------------------------------
+
+
+def trade(number: int, price, symbol: str = "BTCUSDT", **more) -> tuple[str, dict]:
+    at = f"2026-01-01T{number // 3600:02d}:{number // 60 % 60:02d}:{number % 60:02d}.000000000Z"
+    return f"act.exchange.binance.trade.tape.{symbol}", {
+        "specversion": "1.0", "id": f"trade.{symbol}.{number}", "source": "urn:com.virtufin.exchange.binance",
+        "type": "com.virtufin.exchange.binance.trade.tape", "subject": f"currency_pair/{symbol}", "time": at,
+        "datacontenttype": "application/json", "correlationid": f"c-{number}", "exchange": "binance",
+        "clocktype": "wall", "eventtime": at, "recordedtime": at, "walltime": at, "marketlane": "act",
+        "data": {"symbol": symbol, "price": str(price), "qty": "1", "side": "buy", "trade_id": number,
+                 "trade_time": 1, "event_time": 1, **more}}
+
+
+def publish(bus, events):
+    async def go():
+        waiting = []
+        for subject, event in events:
+            waiting.append(await bus.js.publish_async(
+                subject, msgpack.packb(event),
+                headers={"Content-Type": "application/cloudevents+msgpack", "Nats-Msg-Id": event["id"]}))
+            if len(waiting) == 500:
+                for w in waiting:
+                    await w
+                waiting = []
+        for w in waiting:
+            await w
+
+    bus.call(go(), 120)
+
+
+def random_prices(count: int, seed: int = 7) -> list[str]:
+    dice, price, prices = random.Random(seed), 6000000, []
+    for _ in range(count):
+        price += dice.randint(-1000, 1000)
+        prices.append(f"{price // 100}.{price % 100:02d}")
+    return prices
+
+
+def expected_signals(prices, fast=5, slow=20) -> list[tuple]:
+    """(trade number, side) by exact arithmetic that shares nothing with the worker."""
+    cents = [int(p.replace(".", "")) for p in prices]
+    last, signals = 0, []
+    for i in range(slow - 1, len(cents)):
+        difference = sum(cents[i - fast + 1:i + 1]) * slow - sum(cents[i - slow + 1:i + 1]) * fast
+        sign = (difference > 0) - (difference < 0)
+        if sign and last and sign != last:
+            signals.append((i + 1, "buy" if sign > 0 else "sell"))
+        last = sign or last
+    return signals
+
+
+def progress(bus, scenario: str, worker: str) -> dict:
+    return json.loads(bus.kv("workers").get(f"sc.{scenario}.{worker}", b"{}"))
+
+
+def until(check, what: str, timeout: float = 20):
+    end = time.monotonic() + timeout * PATIENCE
+    while True:
+        found = check()
+        if found:
+            return found
+        assert time.monotonic() < end, f"not within {timeout} s: {what}"
+        time.sleep(0.02)
+
+
+def wait_done(bus, scenario, worker, seq, timeout=30, **fields):
+    def check():
+        p = progress(bus, scenario, worker)
+        return p if p.get("done_seq", -1) >= seq and all(p[k] == v for k, v in fields.items()) else None
+
+    return until(check, f"{scenario}/{worker} done up to {seq} {fields}: {progress(bus, scenario, worker)}", timeout)
+
+
+def outputs(bus, scenario: str, worker: str = "sma", run: str | None = None) -> list[dict]:
+    events = [decode(m) for m in bus.read(f"SC_{scenario}", f"sc.{scenario}.strategy.signal.emitted.{worker}")]
+    return [e for e in events if run is None or e.get("runid") == run]
+
+
+def decisions(events) -> list[tuple]:
+    return [(int(e["causationseq"]), e["type"], e["data"], e["causationid"]) for e in events]
+
+
+def runtimes(work) -> dict[str, int]:
+    """Scenario -> pid of its runtime."""
+    lines = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(work.pid)], capture_output=True, text=True).stdout
+    rows = [line.split() for line in lines.splitlines()]
+    return {row[-1]: int(row[0]) for row in rows if "--runtime" in row}
+
+
+def kill_runtime(work, scenario):
+    pid = until(lambda: runtimes(work).get(scenario), f"a runtime of {scenario}")
+    os.kill(pid, signal.SIGKILL)
+
+
+def rpc(bus, method: str, service: str = SERVICE, **fields) -> dict:
+    answer = bus.request(service + method, json.dumps(fields).encode(), {"Content-Type": "application/json"}, 10)
+    headers = answer.headers or {}
+    if "Nats-Service-Error-Code" in headers:
+        raise RpcError(int(headers["Nats-Service-Error-Code"]), headers["Nats-Service-Error"])
+    return json.loads(answer.data)
+
+
+class RpcError(Exception):
+    def __init__(self, code, text):
+        super().__init__(f"{code}: {text}")
+        self.code, self.text = code, text
+
+
+def scenario(bus, method: str, **fields):
+    return rpc(bus, method, "svc.virtufin.api.v1.Scenarios.", **fields)
+
+
+def replay(bus, method: str, **fields):
+    return rpc(bus, method, "svc.virtufin.api.v1.Replay.", **fields)
+
+
+def declare(folder: Path, name: str, config: dict, code: str = "${workers}/sma.so", scenarios=("LIVE",), **more):
+    folder.mkdir(exist_ok=True)
+    declaration = {"name": name, "code": str(code), "inputs": ["exchange.*.trade.tape.>"],
+                   "scenarios": list(scenarios), "config": {k: str(v) for k, v in config.items()}, **more}
+    (folder / f"{name}.yaml").write_text(json.dumps(declaration))  # JSON is YAML
+
+
+@pytest.fixture
+def work(tmp_path, stack):
+    """work(…) starts workhostd on the declarations in tmp_path/workers, after stored."""
+    folder = tmp_path / "workers"
+
+    def start(*args, ready=True, **options):
+        if "stored" not in stack.daemons:
+            stack.start("stored")
+        folder.mkdir(exist_ok=True)
+        return stack.start("workhostd", "--workers-dir", folder, "--code-dir", tmp_path / "code",
+                           "--lease", "1s", *args, ready=ready, **options)
+
+    start.folder = folder
+    return start
+
+
+# --- the same decisions, live and replayed -------------------------------------------------------------------
+
+
+def test_live_and_a_backtest_decide_the_same_and_as_plain_arithmetic_says(work, bus):
+    declare(work.folder, "sma", {"fast": 5, "slow": 20})
+    daemon = work()
+    prices = random_prices(6000)
+    publish(bus, [trade(i + 1, p) for i, p in enumerate(prices)])
+    wait_done(bus, "LIVE", "sma", 6000)
+    live = outputs(bus, "LIVE")
+    assert [(int(e["causationseq"]), e["data"]["signal"]) for e in live] == expected_signals(prices)
+    assert len(live) >= 200
+    scenario(bus, "Create", id="bt1", market={"lane": "hyp", "selector": "mon"}, strategy={"id": "sma"})
+    replay(bus, "Start", stream="ACT", selector="mon", speed="max", scenarios=["bt1"])
+    done = wait_done(bus, "bt1", "sma", 6000, end=True)
+    assert done["start_seq"] == 1 and done["outputs"] == len(live)
+    assert decisions(outputs(bus, "bt1")) == decisions(live)
+    assert daemon.running
+
+
+def test_outputs_carry_what_the_rules_say(work, bus):
+    declare(work.folder, "probe", {}, PROBE)
+    work()
+    publish(bus, [trade(5, "1.5")])
+    wait_done(bus, "LIVE", "probe", 1)
+    [event] = outputs(bus, "LIVE", "probe")
+    assert event["type"] == "com.virtufin.strategy.signal.emitted"
+    assert event["source"] == "urn:com.virtufin.strategy"
+    assert event["correlationid"] == "c-5" and event["causationid"] == "trade.BTCUSDT.5"
+    assert event["causationseq"] == "1" and event["scenarioid"] == "LIVE" and "runid" not in event
+    assert event["time"] == event["eventtime"] == event["recordedtime"] == "2026-01-01T00:00:05.000000000Z"
+    assert event["walltime"] > "2026-01-02" and event["clocktype"] == "wall" and event["exchange"] == "binance"
+    assert event["marketlane"] == event["portfoliolane"] == event["strategylane"] == "act"
+    # The worker's only clock is the scenario's: the highest recordedtime.
+    assert event["data"] == {"trade_id": 5, "count": 1, "sum": 5, "now": "1767225605000000000"}
+
+
+def test_a_seek_begins_anew_with_empty_state(work, bus):
+    declare(work.folder, "probe", {}, PROBE, scenarios=[])
+    work()
+    publish(bus, [trade(i, "1") for i in range(1, 501)])
+    scenario(bus, "Create", id="bt1", market={"lane": "hyp", "selector": "mon"}, strategy={"id": "probe"})
+    until(lambda: "bt1" in bus.kv("scenarios"), "the scenario")
+    replay(bus, "Start", stream="ACT", selector="mon", speed="max", scenarios=["bt1"], paused=True)
+    replay(bus, "Step", selector="mon", count=100)
+    first = wait_done(bus, "bt1", "probe", 100)
+    replay(bus, "Seek", selector="mon", seq=401)
+    replay(bus, "Resume", selector="mon")
+    second = wait_done(bus, "bt1", "probe", 500, end=True)
+    assert second["runid"] != first["runid"] and second["start_seq"] == 401
+    assert [e["data"]["count"] for e in outputs(bus, "bt1", "probe", second["runid"])] == list(range(1, 101))
+
+
+def test_a_scenarios_parameters_override_the_workers_settings(work, bus):
+    declare(work.folder, "sma", {"fast": 5, "slow": 20})
+    work()
+    prices = random_prices(1000)
+    publish(bus, [trade(i + 1, p) for i, p in enumerate(prices)])
+    scenario(bus, "Create", id="bt2", market={"lane": "hyp", "selector": "mon"}, strategy={"id": "sma"},
+             parameters=[{"name": "sma.fast", "value": "3"}, {"name": "sma.slow", "value": "7"}])
+    replay(bus, "Start", stream="ACT", selector="mon", scenarios=["bt2"])
+    wait_done(bus, "bt2", "sma", 1000, end=True)
+    signals = [(int(e["causationseq"]), e["data"]["signal"]) for e in outputs(bus, "bt2")]
+    assert signals == expected_signals(prices, 3, 7)
+
+
+# --- deaths --------------------------------------------------------------------------------------------------
+
+
+def probe_is_undisturbed(events, count: int, without=()):
+    """Every answer once, in order, with the state an undisturbed worker would have."""
+    ids = [i for i in range(1, count + 1) if i not in without]
+    expected = [{"trade_id": i, "count": n + 1, "sum": sum(ids[:n + 1])} for n, i in enumerate(ids)]
+    assert [{k: e["data"][k] for k in ("trade_id", "count", "sum")} for e in events] == expected
+
+
+def test_a_runtime_killed_again_and_again_gives_what_an_undisturbed_one_gives(work, bus):
+    declare(work.folder, "probe", {}, PROBE)
+    daemon = work()
+    for part in range(6):
+        publish(bus, [trade(part * 2000 + i, "1") for i in range(1, 2001)])
+        time.sleep(0.05)
+        kill_runtime(daemon, "LIVE")
+    wait_done(bus, "LIVE", "probe", 12000, 60)
+    probe_is_undisturbed(outputs(bus, "LIVE", "probe"), 12000)
+    assert progress(bus, "LIVE", "probe")["session"] == "1"
+
+
+def test_a_backtest_killed_mid_way_gives_what_an_undisturbed_one_gives(work, bus):
+    declare(work.folder, "probe", {}, PROBE, scenarios=[])
+    daemon = work()
+    publish(bus, [trade(i, "1") for i in range(1, 20001)])
+    scenario(bus, "Create", id="bt1", market={"lane": "hyp", "selector": "mon"}, strategy={"id": "probe"})
+    replay(bus, "Start", stream="ACT", selector="mon", speed="max", scenarios=["bt1"])
+    for _ in range(3):
+        time.sleep(0.15)
+        kill_runtime(daemon, "bt1")
+    wait_done(bus, "bt1", "probe", 20000, 60, end=True)
+    probe_is_undisturbed(outputs(bus, "bt1", "probe"), 20000)
+
+
+def test_workhostd_killed_takes_its_runtimes_along_and_its_successor_goes_on(work, bus, stack):
+    declare(work.folder, "probe", {}, PROBE)
+    daemon = work()
+    publish(bus, [trade(i, "1") for i in range(1, 3001)])
+    children = runtimes(daemon)
+    daemon.signal(signal.SIGKILL)
+    until(lambda: not daemon.running, "its end")
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children.values()), "its runtimes' end")
+    publish(bus, [trade(i, "1") for i in range(3001, 4001)])
+    work()
+    wait_done(bus, "LIVE", "probe", 4000)
+    probe_is_undisturbed(outputs(bus, "LIVE", "probe"), 4000)
+
+
+def test_an_orderly_stop_ends_all_and_a_start_goes_on_in_the_same_session(work, bus):
+    declare(work.folder, "probe", {}, PROBE)
+    daemon = work()
+    publish(bus, [trade(i, "1") for i in range(1, 1001)])
+    wait_done(bus, "LIVE", "probe", 1000)
+    children = runtimes(daemon)
+    daemon.signal(signal.SIGTERM)
+    until(lambda: not daemon.running, "its end", 5)
+    assert not any(Path(f"/proc/{pid}").exists() for pid in children.values())
+    publish(bus, [trade(i, "1") for i in range(1001, 2001)])
+    again = work()
+    wait_done(bus, "LIVE", "probe", 2000)
+    assert "from input 1001" in again.output()  # the saved state was complete
+    probe_is_undisturbed(outputs(bus, "LIVE", "probe"), 2000)
+
+
+def dead_letters(bus) -> list:
+    try:
+        return bus.read("DLQ")
+    except Exception:
+        return []
+
+
+def test_an_input_that_crashes_the_worker_becomes_a_dead_letter_and_nobody_else_notices(work, bus):
+    declare(work.folder, "probe", {"crash": 500}, PROBE)
+    declare(work.folder, "sma", {"fast": 5, "slow": 20}, scenarios=[])
+    daemon = work()
+    scenario(bus, "Create", id="paper", market={"lane": "act"}, strategy={"id": "sma"})
+    until(lambda: "workhostd[paper]: online" in daemon.output(), "the second runtime")
+    other = runtimes(daemon)["paper"]
+    prices = random_prices(1000)
+    publish(bus, [trade(i + 1, p) for i, p in enumerate(prices)])
+    wait_done(bus, "LIVE", "probe", 1000)
+    probe_is_undisturbed(outputs(bus, "LIVE", "probe"), 1000, without=[500])
+    [letter] = dead_letters(bus)
+    assert letter.subject == "dlq.ACT.probe"
+    assert letter.headers["Dlq-Sequence"] == "500" and letter.headers["Dlq-Deliveries"] == "3"
+    assert letter.headers["Dlq-Scenario"] == "LIVE" and "signal 11" in letter.headers["Dlq-Reason"]
+    assert decode(letter)["id"] == "trade.BTCUSDT.500"
+    assert progress(bus, "LIVE", "probe")["skipped"] == [500]
+    wait_done(bus, "paper", "sma", 1000)
+    assert runtimes(daemon)["paper"] == other  # never restarted
+    assert [(int(e["causationseq"]), e["data"]["signal"]) for e in outputs(bus, "paper")] == expected_signals(prices)
+
+
+def test_a_call_that_fails_is_tried_three_times_more_and_then_a_dead_letter(work, bus):
+    declare(work.folder, "probe", {"fail": 50}, PROBE)
+    work()
+    publish(bus, [trade(i, "1") for i in range(1, 101)])
+    wait_done(bus, "LIVE", "probe", 100)
+    probe_is_undisturbed(outputs(bus, "LIVE", "probe"), 100, without=[50])
+    [letter] = dead_letters(bus)
+    assert letter.headers["Dlq-Deliveries"] == "4" and letter.headers["Dlq-Reason"] == "told to fail"
+
+
+def test_a_call_that_fails_once_is_repeated_from_the_restored_state(work, bus, tmp_path):
+    declare(work.folder, "probe", {"fail": 50, "once": tmp_path / "failed"}, PROBE)
+    work()
+    publish(bus, [trade(i, "1") for i in range(1, 101)])
+    wait_done(bus, "LIVE", "probe", 100)
+    probe_is_undisturbed(outputs(bus, "LIVE", "probe"), 100)
+    assert (tmp_path / "failed").exists() and dead_letters(bus) == []
+
+
+def test_a_call_that_hangs_is_ended_at_the_limit(work, bus):
+    declare(work.folder, "probe", {"hang": 20}, PROBE)
+    work("--call-limit", "300ms")
+    publish(bus, [trade(i, "1") for i in range(1, 41)])
+    wait_done(bus, "LIVE", "probe", 40)
+    probe_is_undisturbed(outputs(bus, "LIVE", "probe"), 40, without=[20])
+    [letter] = dead_letters(bus)
+    assert "longer than 300 ms" in letter.headers["Dlq-Reason"]
+
+
+def test_the_broker_may_go_away_and_come_back(work, bus, broker):
+    declare(work.folder, "probe", {}, PROBE)
+    daemon = work()
+    publish(bus, [trade(i, "1") for i in range(1, 501)])
+    wait_done(bus, "LIVE", "probe", 500)
+    broker.kill()
+    until(lambda: daemon.get("/health")[0] == 503, "not ready")
+    assert daemon.get("/health/live")[0] == 200
+    broker.start()
+    until(lambda: bus.nc.is_connected, "the test's connection")
+    daemon.wait_ready(20)
+    publish(bus, [trade(i, "1") for i in range(501, 1001)])
+    wait_done(bus, "LIVE", "probe", 1000, 40)
+    probe_is_undisturbed(outputs(bus, "LIVE", "probe"), 1000)
+
+
+# --- pausing, sessions, what is gone -------------------------------------------------------------------------
+
+
+def test_a_paused_scenario_stops_where_it_is_and_skips_nothing(work, bus):
+    declare(work.folder, "probe", {}, PROBE, scenarios=[], start="first")
+    daemon = work()
+    scenario(bus, "Create", id="paper", market={"lane": "act"}, strategy={"id": "probe"})
+    publish(bus, [trade(i, "1") for i in range(1, 101)])
+    wait_done(bus, "paper", "probe", 100)
+    scenario(bus, "Pause", id="paper")
+    until(lambda: "paper" not in runtimes(daemon), "the runtime's end")
+    publish(bus, [trade(i, "1") for i in range(101, 201)])
+    time.sleep(0.3)
+    assert progress(bus, "paper", "probe")["done_seq"] == 100
+    scenario(bus, "Resume", id="paper")
+    wait_done(bus, "paper", "probe", 200)
+    probe_is_undisturbed(outputs(bus, "paper", "probe"), 200)
+    assert progress(bus, "paper", "probe")["session"] == "1"
+
+
+def test_a_deleted_scenario_leaves_no_runtime_and_no_key(work, bus):
+    declare(work.folder, "probe", {}, PROBE, scenarios=[], start="first")
+    daemon = work()
+    scenario(bus, "Create", id="paper", market={"lane": "act"}, strategy={"id": "probe"})
+    publish(bus, [trade(i, "1") for i in range(1, 101)])
+    wait_done(bus, "paper", "probe", 100)
+    scenario(bus, "Delete", id="paper", confirm="paper")
+    until(lambda: "paper" not in runtimes(daemon), "the runtime's end")
+    time.sleep(0.5)
+    assert not [key for key in bus.kv("workers") if key.startswith("sc.paper.")]
+    assert daemon.running
+
+
+def test_inputs_that_are_gone_reset_the_worker_and_say_so(work, bus):
+    declare(work.folder, "probe", {}, PROBE)
+    daemon = work()
+    publish(bus, [trade(i, "1") for i in range(1, 101)])
+    wait_done(bus, "LIVE", "probe", 100)
+    daemon.signal(signal.SIGTERM)
+    until(lambda: not daemon.running, "its end")
+    publish(bus, [trade(i, "1") for i in range(101, 201)])
+    bus.call(bus.js.purge_stream("ACT", seq=151))
+    work()
+    done = wait_done(bus, "LIVE", "probe", 200)
+    assert done["session"] == "2" and done["start_seq"] == 151
+    [said] = [decode(m) for m in bus.read("SC_LIVE", "sc.LIVE.control.worker.state_reset.probe")]
+    assert said["data"] == {"worker": "probe", "session": "2", "first_missing": 101, "last_missing": 150,
+                            "start_seq": 151}
+    assert [e["data"]["count"] for e in outputs(bus, "LIVE", "probe")][100:] == list(range(1, 51))
+
+
+# --- the service ---------------------------------------------------------------------------------------------
+
+
+def encoded(path: Path) -> str:
+    import base64
+    return base64.b64encode(path.read_bytes()).decode()
+
+
+def test_a_worker_is_created_started_given_new_code_stopped_and_deleted(work, bus):
+    work()
+    made = rpc(bus, "CreateWorker", codeSource={"content": encoded(PROBE)}, mimeType="application/x-native-dll",
+               topic="act.exchange.binance.trade.tape.>", name="mine", scenarios=["LIVE"], config={"every": "1"},
+               tags={"team": "desk"})
+    assert made["id"] == "mine"
+    [info] = rpc(bus, "ListWorkers", filters=[{"key": "team", "value": "desk"}])["workers"]
+    assert info["status"] == "WORKER_STATUS_STOPPED" and info["topic"] == "exchange.binance.trade.tape.>"
+    assert info["config"] == {"every": "1"} and info["tags"] == {"team": "desk"}
+    assert rpc(bus, "ListWorkers", filters=[{"key": "team", "value": "x"}])["workers"] == []
+    rpc(bus, "StartWorker", id="mine")
+    rpc(bus, "StartWorker", id="mine")
+    wait_done(bus, "LIVE", "mine", 0)
+    publish(bus, [trade(i, "1") for i in range(1, 51)])
+    first = wait_done(bus, "LIVE", "mine", 50)
+    loaded = rpc(bus, "LoadCode", id="mine", codeSource={"content": encoded(BUILD / "workers" / "sma.so")})
+    assert loaded["sha256"] != info["sha256"]
+    assert len(rpc(bus, "GetWorkerHistory", id="mine")["entries"]) == 2
+    # sma does not know the setting 'every': it cannot run, and that is said.
+    until(lambda: rpc(bus, "ListWorkers")["workers"][0]["instances"][0]["state"] == "failed", "failed")
+    rpc(bus, "LoadCode", id="mine", codeSource={"content": encoded(PROBE)})
+    publish(bus, [trade(i, "1") for i in range(51, 101)])
+    second = wait_done(bus, "LIVE", "mine", 100)
+    assert first["session"] == "1" and second["session"] == "2" and second["start_seq"] == 51
+    assert [e["data"]["count"] for e in outputs(bus, "LIVE", "probe")] == list(range(1, 51)) * 2
+    rpc(bus, "StopWorker", id="mine")
+    rpc(bus, "DeleteWorker", id="mine")
+    assert rpc(bus, "ListWorkers")["workers"] == []
+
+
+def test_a_created_worker_outlives_workhostd(work, bus):
+    daemon = work()
+    rpc(bus, "CreateWorker", codeSource={"content": encoded(PROBE)}, mimeType="application/x-native-dll",
+        topic="exchange.binance.trade.tape.>", name="mine", scenarios=["LIVE"])
+    rpc(bus, "StartWorker", id="mine")
+    daemon.signal(signal.SIGTERM)
+    until(lambda: not daemon.running, "its end")
+    work()
+    publish(bus, [trade(i, "1") for i in range(1, 51)])
+    wait_done(bus, "LIVE", "mine", 50)
+
+
+@pytest.mark.parametrize("method, fields, code, says", [
+    ("CreateWorker", {"mimeType": "application/x-native-dll", "topic": "exchange.a.b.c"}, 3, "content or url"),
+    ("CreateWorker", {"mimeType": "text/x-cobol", "topic": "exchange.a.b.c", "codeSource": {"content": "AA=="}},
+     12, "no engine for MIME type 'text/x-cobol'"),
+    ("CreateWorker", {"mimeType": "application/x-native-dll", "codeSource": {"content": "AA=="}}, 3, "topic"),
+    ("CreateWorker", {"mimeType": "application/x-native-dll", "topic": "sc.LIVE.x.y.z",
+                      "codeSource": {"content": "AA=="}}, 3, "a market lane is wanted"),
+    ("CreateWorker", {"mimeType": "application/x-native-dll", "topic": "exchange.a.b.c", "name": "No Name",
+                      "codeSource": {"content": "AA=="}}, 3, "worker name"),
+    ("CreateWorker", {"mimeType": "application/x-native-dll", "topic": "exchange.a.b.c",
+                      "contentSha256": "00", "codeSource": {"content": "AA=="}}, 3, "content_sha256"),
+    ("CreateWorker", {"mimeType": "application/x-native-dll", "topic": "exchange.a.b.c",
+                      "codeSource": {"url": "ftp://x/y"}}, 3, "not an absolute http or https URL"),
+    ("CreateWorker", {"mimeType": "application/x-native-dll", "topic": "exchange.a.b.c",
+                      "codeSource": {"url": "http://127.0.0.1:1/y"}}, 7, "private, local or reserved"),
+    ("StartWorker", {"id": "nobody"}, 5, "'nobody'"),
+    ("LoadCode", {"id": "nobody", "codeSource": {"content": "AA=="}}, 5, "'nobody'"),
+    ("DeleteWorker", {"id": "sma"}, 9, "is declared in"),
+    ("GetWorkerHistory", {"id": "nobody"}, 5, "'nobody'"),
+])
+def test_a_bad_request_gets_its_code_and_its_reason(work, bus, method, fields, code, says):
+    declare(work.folder, "sma", {})
+    work()
+    with pytest.raises(RpcError) as refused:
+        rpc(bus, method, **fields)
+    assert refused.value.code == code and says in refused.value.text
+
+
+def test_lifecycle_events_are_recorded(work, bus):
+    declare(work.folder, "sma", {})
+    daemon = work()
+    daemon.signal(signal.SIGTERM)
+    until(lambda: not daemon.running, "its end")
+    events = [decode(m) for m in bus.read("LIFECYCLE", "workmanager.workerstatus")]
+    states = [e["type"].rsplit(".", 1)[1] for e in events]
+    assert states == ["registered", "starting", "online", "stopping", "stopped"]
+    assert events[2]["data"]["worker_id"] == "sma" and events[2]["data"]["scenario"] == "LIVE"
+    assert max(Counter(e["id"] for e in events).values()) == 1
+
+
+def test_a_second_workhostd_waits_for_the_first(work, stack, bus):
+    declare(work.folder, "sma", {})
+    first = work()
+    second = work(ready=False, as_name="second")
+    until(lambda: "another workhostd is at work" in second.get("/health")[1], "the reason")
+    assert second.get("/health")[0] == 503 and runtimes(second) == {}
+    first.signal(signal.SIGTERM)
+    second.wait_ready(10)
+    assert "LIVE" in runtimes(second)
+
+
+def test_declarations_that_are_wrong_are_named_and_left_out(work, bus):
+    declare(work.folder, "sma", {})
+    (work.folder / "bad.yaml").write_text("name: bad\nspeed: 3\n")
+    (work.folder / "nocode.yaml").write_text("name: nocode\ncode: nothing.so\ninputs: [exchange.a.b.c]\nscenarios: [LIVE]\n")
+    daemon = work()
+    assert "bad.yaml: line 2: 'speed' is not a key of a worker" in daemon.output()
+    assert "nothing.so" in daemon.output()
+    assert [w["id"] for w in rpc(bus, "ListWorkers")["workers"]] == ["nocode", "sma"]
+    publish(bus, [trade(1, "1")])
+    wait_done(bus, "LIVE", "sma", 1)
+
+
+def test_the_stock_cli_sees_the_service(work, nats_cli, broker):
+    work()
+    listing = subprocess.run([nats_cli, "-s", broker.url, "micro", "info", "workhostd"], capture_output=True, text=True)
+    assert "WorkManager-ListWorkers" in listing.stdout, listing.stdout + listing.stderr
