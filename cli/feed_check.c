@@ -1,3 +1,475 @@
+// lane feed check: a capture through the real socket, adapter and broker, in a world of its own, and what
+// came out of it. Source: schemas/specs/cli.md, "lane feed check".
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "bus/lane/lane.h"
+#include "bus/nats/stream.h"
+#include "cli/figures.h"
+#include "cli/http.h"
 #include "cli/session.h"
 #include "cli/verbs.h"
-const lane_verb lane_feed_verbs[] = {{0}};
+#include "cli/world.h"
+
+enum { LIST_CAP = 32 * 1024, STILL_MS = 1500, POINTS_MAX = 4096 };
+
+// An update id at which our book is compared with the exchange's.
+typedef struct {
+    char symbol[80];
+    uint64_t update_id;
+} point;
+
+typedef struct {
+    lane_cli *cli;
+    lane_world *world;
+    lane_figures *figures;
+    char symbols[LIST_CAP], channels[1024];
+    point points[POINTS_MAX];
+    size_t point_count;
+    uint64_t seed, compared, differences, unreadable;
+    json_t *played; // simexd's status when play had ended
+    bus_err err;    // of a comparison, which runs inside a callback
+    char text[512];
+} check;
+
+// --- what is in the capture: asked of simexd, which waits for exactly those streams ---------------------
+
+static bool listed(const char *list, const char *word, size_t len)
+{
+    for (const char *at = list; (at = strstr(at, word)); at += len)
+        if ((at == list || at[-1] == ',') && (at[len] == ',' || at[len] == '\0'))
+            return true;
+    return false;
+}
+
+static bus_err add_word(char *list, size_t cap, const char *word)
+{
+    size_t at = strlen(list), len = strlen(word);
+    if (listed(list, word, len))
+        return BUS_OK;
+    if (at + len + 2 > cap)
+        return bus_fail(BUS_ELIMIT, "the capture holds too many streams");
+    snprintf(list + at, cap - at, "%s%s", at ? "," : "", word);
+    return BUS_OK;
+}
+
+static bus_err get(check *c, const char *path, json_t **body)
+{
+    int status = 0;
+    bus_err err = lane_http_json(lane_world_venue_port(c->world), path, &status, body);
+    if (!err && (status != 200 || !*body)) {
+        const char *said = json_string_value(json_object_get(*body, "error"));
+        err = bus_fail(BUS_EUNAVAILABLE, "simexd %s: status %d: %s", path, status,
+                       said ? said : "no JSON");
+        json_decref(*body);
+    }
+    return err;
+}
+
+static bus_err find_streams(check *c)
+{
+    json_t *status, *one;
+    size_t i;
+    bus_err err = get(c, "/sim/v1/status", &status);
+    if (err)
+        return err;
+    json_array_foreach(json_object_get(status, "waiting_for"), i, one)
+    {
+        char symbol[80];
+        const char *stream = json_string_value(one), *at = strchr(stream, '@');
+        if (!at || (size_t)(at - stream) >= sizeof symbol)
+            continue;
+        snprintf(symbol, sizeof symbol, "%.*s", (int)(at - stream), stream);
+        for (char *s = symbol; *s; s++)
+            *s = *s >= 'a' && *s <= 'z' ? (char)(*s - 'a' + 'A') : *s;
+        // "depth" alone and at 100 ms are one channel in play
+        err = add_word(c->symbols, sizeof c->symbols, symbol);
+        if (!err)
+            err = add_word(c->channels, sizeof c->channels,
+                           strcmp(at, "@depth") == 0 ? "depth@100ms" : at + 1);
+        if (err)
+            break;
+    }
+    json_decref(status);
+    if (!err && !c->symbols[0])
+        err = bus_fail(BUS_EINVAL, "the capture holds no market frames");
+    return err;
+}
+
+// --- play ----------------------------------------------------------------------------------------------
+
+static uint64_t number_in(const json_t *object, const char *field)
+{
+    return (uint64_t)json_integer_value(json_object_get(object, field));
+}
+
+static void show_progress(const json_t *status, bool done)
+{
+    uint64_t at = number_in(status, "frames_played"), of = number_in(status, "frames_total");
+    double part = of ? (double)at / (double)of : 0;
+    if (!isatty(STDERR_FILENO)) {
+        fprintf(stderr, "played %llu of %llu frames\n", (unsigned long long)at,
+                (unsigned long long)of);
+        return;
+    }
+    fputs("\r\033[K[", stderr);
+    for (int i = 0; i < 30; i++)
+        fputc(i < (int)(part * 30) ? '#' : '-', stderr);
+    fprintf(stderr, "] %llu of %llu frames%s", (unsigned long long)at, (unsigned long long)of,
+            done ? "\n" : "");
+}
+
+static bus_err wait_for_end(check *c, bus_mono deadline)
+{
+    bool ended = false;
+    for (int turn = 0; !ended; turn++) {
+        json_t *status;
+        bus_err err = lane_world_check(c->world);
+        if (!err)
+            err = get(c, "/sim/v1/status", &status);
+        if (err)
+            return err;
+        const char *state = json_string_value(json_object_get(status, "state"));
+        ended = state && strcmp(state, "ended") == 0;
+        if (turn % 10 == 0 || ended)
+            show_progress(status, ended);
+        json_decref(c->played);
+        c->played = status;
+        if (lane_interrupted())
+            return bus_fail(BUS_ECANCELLED, "interrupted");
+        if (bus_now_mono().ns > deadline.ns)
+            return bus_fail(BUS_ETIMEOUT, "play did not end within --limit: simexd is '%s'",
+                            state ? state : "");
+        if (!ended)
+            usleep(200000);
+    }
+    return BUS_OK;
+}
+
+// Everything is recorded when the stream has stood still for a while after the last frame was sent.
+static bus_err wait_until_still(check *c, bus_seq_range *range)
+{
+    uint64_t last = 0;
+    for (int still_ms = 0; still_ms < STILL_MS;) {
+        bus_err err = lane_world_check(c->world);
+        if (!err)
+            err = bus_stream_range(c->cli->conn, "ACT", range);
+        if (err)
+            return err;
+        still_ms = range->last == last ? still_ms + 100 : 0;
+        last = range->last;
+        if (lane_interrupted())
+            return bus_fail(BUS_ECANCELLED, "interrupted");
+        usleep(100000);
+    }
+    return BUS_OK;
+}
+
+// --- books ---------------------------------------------------------------------------------------------
+
+static uint64_t next_random(uint64_t *state) // splitmix64
+{
+    uint64_t z = (*state += 0x9e3779b97f4a7c15ULL);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+    return z ^ (z >> 31);
+}
+
+// All update ids of a symbol from which no frame was removed, as candidates.
+static bus_err add_candidates(check *c, json_t *pool, const char *symbol, const json_t *info)
+{
+    char path[160];
+    json_t *body, *pair;
+    size_t i;
+    if (number_in(info, "gaps") || !json_object_get(json_object_get(info, "channels"), "depth"))
+        return BUS_OK;
+    snprintf(path, sizeof path, "/sim/v1/book/ids?symbol=%s&limit=1000000", symbol);
+    bus_err err = get(c, path, &body);
+    if (err)
+        return err;
+    json_array_foreach(json_object_get(body, "ids"), i, pair) json_array_append_new(
+        pool, json_pack("{s:s,s:O}", "symbol", symbol, "id", json_array_get(pair, 1)));
+    json_decref(body);
+    return BUS_OK;
+}
+
+static bus_err draw_points(check *c, uint64_t wanted)
+{
+    const char *symbol;
+    json_t *info, *pool = json_array();
+    bus_err err = BUS_OK;
+    uint64_t state = c->seed;
+    json_object_foreach(json_object_get(c->played, "symbols"), symbol, info)
+    {
+        if (!err)
+            err = add_candidates(c, pool, symbol, info);
+    }
+    size_t total = json_array_size(pool);
+    for (uint64_t i = 0; i < wanted && total && !err && c->point_count < POINTS_MAX; i++) {
+        const json_t *one = json_array_get(pool, next_random(&state) % total);
+        point *p = &c->points[c->point_count++];
+        snprintf(p->symbol, sizeof p->symbol, "%s",
+                 json_string_value(json_object_get(one, "symbol")));
+        p->update_id = number_in(one, "id");
+    }
+    json_decref(pool);
+    return err;
+}
+
+// Compares our book with the exchange's of the same update id, level by level.
+static bus_err compare_book(check *c, lane_symbol *symbol, const char *where)
+{
+    char path[200];
+    json_t *body;
+    snprintf(path, sizeof path, "/sim/v1/book?symbol=%s&%s", lane_symbol_name(symbol), where);
+    bus_err err = get(c, path, &body);
+    if (err)
+        return err;
+    if (json_is_true(json_object_get(body, "complete"))) {
+        uint64_t before = c->differences;
+        err = lane_ladder_differences(lane_symbol_side(symbol, true), json_object_get(body, "bids"),
+                                      &c->differences);
+        if (!err)
+            err = lane_ladder_differences(lane_symbol_side(symbol, false),
+                                          json_object_get(body, "asks"), &c->differences);
+        c->compared++;
+        if (c->differences != before)
+            fprintf(stderr, "book of %s differs from the exchange's at %s in %llu levels\n",
+                    lane_symbol_name(symbol), where, (unsigned long long)(c->differences - before));
+    }
+    json_decref(body);
+    return err;
+}
+
+static void at_update(void *ctx, lane_symbol *symbol, uint64_t update_id)
+{
+    check *c = ctx;
+    char where[40];
+    for (size_t i = 0; i < c->point_count && !c->err; i++) {
+        if (c->points[i].update_id != update_id ||
+            strcmp(c->points[i].symbol, lane_symbol_name(symbol)) != 0)
+            continue;
+        snprintf(where, sizeof where, "update_id=%llu", (unsigned long long)update_id);
+        c->err = compare_book(c, symbol, where);
+        if (c->err)
+            snprintf(c->text, sizeof c->text, "%s", bus_err_text());
+    }
+}
+
+static void at_end(void *ctx, lane_symbol *symbol, uint64_t last_update_id, bool whole)
+{
+    check *c = ctx;
+    if (!whole || !last_update_id || c->err)
+        return;
+    c->err = compare_book(c, symbol, "at=end");
+    if (c->err)
+        snprintf(c->text, sizeof c->text, "%s", bus_err_text());
+}
+
+// --- reading what was recorded -------------------------------------------------------------------------
+
+static void take_record(check *c, const bus_record *record, bus_scratch *scratch)
+{
+    bus_lane lane;
+    bus_event event;
+    bus_err err = bus_lane_parse(&lane, record->subject);
+    if (!err)
+        err = bus_msg_event(record->msg, &event, scratch);
+    if (!err)
+        err = lane_figures_take(c->figures, &lane, &event);
+    if (!err)
+        return;
+    c->unreadable++;
+    fprintf(stderr, "sequence %llu: %s\n", (unsigned long long)record->seq, bus_err_text());
+}
+
+static bus_err read_lane(check *c, const bus_seq_range *range)
+{
+    bus_reader *reader = NULL;
+    bus_scratch scratch = {0};
+    bus_err err = bus_reader_open(&reader, c->cli->conn,
+                                  &(bus_reader_opts){.stream = "ACT", .from_seq = range->first});
+    while (!err && !c->err && bus_reader_seq(reader) < range->last) {
+        bus_record record;
+        bus_seq_range gap;
+        bus_reader_result result = bus_reader_next(reader, BUS_SPAN_S(5), &record, &gap);
+        if (result == BUS_READER_RECORD)
+            take_record(c, &record, &scratch);
+        else if (result == BUS_READER_ERROR)
+            err = BUS_EUNAVAILABLE;
+        else
+            err = bus_fail(BUS_EDATALOSS, "ACT is not whole after sequence %llu",
+                           (unsigned long long)bus_reader_seq(reader));
+    }
+    bus_reader_close(reader);
+    bus_scratch_release(&scratch);
+    if (!err && c->err)
+        err = bus_fail(c->err, "%s", c->text);
+    return err;
+}
+
+// --- the report ----------------------------------------------------------------------------------------
+
+// Frames that simexd sent and that are not on the lane: what gap events and duplicates account for.
+static json_t *sent_json(const check *c)
+{
+    json_t *out = json_object(), *info;
+    const char *symbol;
+    json_object_foreach(json_object_get(c->played, "symbols"), symbol, info)
+        json_object_set(out, symbol, json_object_get(info, "channels"));
+    return out;
+}
+
+static uint64_t frames_sent(const check *c)
+{
+    uint64_t total = 0;
+    const char *symbol, *channel;
+    json_t *info, *count;
+    json_object_foreach(json_object_get(c->played, "symbols"), symbol, info) json_object_foreach(
+        json_object_get(info, "channels"), channel, count) if (strcmp(channel, "snapshot") != 0)
+        total += (uint64_t)json_integer_value(count);
+    return total;
+}
+
+static bool report(check *c)
+{
+    json_t *out = lane_figures_json(c->figures);
+    uint64_t frames = number_in(out, "frames"), sent = frames_sent(c);
+    bool ok = c->differences == 0 && c->unreadable == 0 && frames == sent &&
+              lane_figures_faults(c->figures) == 0;
+    json_object_set_new(out, "venue", json_string("binance"));
+    json_object_set_new(out, "sent", sent_json(c));
+    json_object_set_new(out, "frames_sent", json_integer((json_int_t)sent));
+    json_object_set_new(out, "unreadable", json_integer((json_int_t)c->unreadable));
+    json_object_set_new(out, "book_checks",
+                        json_pack("{s:I,s:I,s:I}", "compared", (json_int_t)c->compared,
+                                  "differences", (json_int_t)c->differences, "seed",
+                                  (json_int_t)c->seed));
+    json_object_set_new(out, "ok", json_boolean(ok));
+    if (c->cli->json)
+        lane_json_line(out);
+    else {
+        json_dumpf(out, stdout, JSON_INDENT(1));
+        putchar('\n');
+        json_decref(out);
+    }
+    return ok;
+}
+
+// --- the verb ------------------------------------------------------------------------------------------
+
+static bus_err build_world(check *c, const char *captures)
+{
+    bus_err err =
+        lane_world_open(&c->world, lane_opt(c->cli, "nats-server", NULL), lane_has(c->cli, "keep"));
+    if (!err)
+        err = lane_world_broker(c->world);
+    if (!err)
+        err = lane_world_stored(c->world);
+    if (!err)
+        err = lane_world_simexd(c->world, captures, lane_opt(c->cli, "speed", "max"));
+    if (!err)
+        err = find_streams(c);
+    if (!err)
+        err = lane_world_feedd(c->world, c->symbols, c->channels);
+    return err;
+}
+
+static bus_err connect_to_world(check *c)
+{
+    bus_conn_opts opts = {.url = lane_world_nats_url(c->world),
+                          .name = "lane",
+                          .side = BUS_SIDE_LIVE,
+                          .profile = BUS_PROFILE_BULK};
+    bus_err err = bus_conn_open(&c->cli->conn, &opts);
+    return err ? err : bus_conn_wait(c->cli->conn, c->cli->timeout);
+}
+
+static bus_err run_check(check *c, const char *captures, bus_span limit)
+{
+    bus_seq_range range = {0};
+    bus_mono deadline = bus_mono_add(bus_now_mono(), limit);
+    bus_err err = build_world(c, captures);
+    if (!err)
+        err = connect_to_world(c);
+    if (!err)
+        err = wait_for_end(c, deadline);
+    if (!err)
+        err = wait_until_still(c, &range);
+    if (!err)
+        err = draw_points(c, 20);
+    if (!err)
+        err = lane_figures_open(&c->figures, at_update, c);
+    if (!err)
+        err = read_lane(c, &range);
+    if (!err)
+        lane_figures_each(c->figures, at_end, c);
+    if (!err && c->err)
+        err = bus_fail(c->err, "%s", c->text);
+    return err;
+}
+
+// --capture may be repeated; simexd takes a list.
+static bus_err capture_list(const lane_cli *cli, char *list, size_t cap)
+{
+    const char *one;
+    list[0] = '\0';
+    for (int at = 0; (one = lane_args_next(&cli->args, "capture", &at));) {
+        if (access(one, R_OK) != 0)
+            return bus_fail(BUS_ENOTFOUND, "capture '%s' cannot be read", one);
+        bus_err err = add_word(list, cap, one);
+        if (err)
+            return err;
+    }
+    return list[0] ? BUS_OK : bus_fail(BUS_EUSAGE, "--capture FILE is missing");
+}
+
+static int run_feed_check(lane_cli *cli)
+{
+    char captures[LIST_CAP];
+    check *c = calloc(1, sizeof *c);
+    bus_span limit;
+    bool ok = false;
+    if (!c)
+        return lane_fail(cli, bus_fail(BUS_ENOMEM, "a check"));
+    c->cli = cli;
+    bus_err err = strcmp(lane_arg(cli, 0), "binance") == 0
+                      ? lane_opt_span(cli, "limit", "10m", &limit)
+                      : bus_fail(BUS_EUSAGE, "venue '%s' is not 'binance'", lane_arg(cli, 0));
+    if (!err)
+        err = lane_opt_u64(cli, "seed", (uint64_t)bus_now_wall().ns % 1000000, &c->seed);
+    if (!err)
+        err = capture_list(cli, captures, sizeof captures);
+    if (!err)
+        err = run_check(c, captures, limit);
+    if (!err)
+        ok = report(c);
+    int code = err ? lane_fail(cli, err) : ok ? 0 : 1;
+    if (c->world && lane_has(cli, "keep"))
+        fprintf(stderr, "kept: %s\n", lane_world_folder(c->world));
+    lane_figures_close(c->figures);
+    bus_conn_close(cli->conn);
+    cli->conn = NULL;
+    lane_world_close(c->world);
+    json_decref(c->played);
+    free(c);
+    return code;
+}
+
+static const lane_option options[] = {
+    {"capture", 0, "FILE", "hftbacktest collector or cryptofeed capture; may be repeated"},
+    {"speed", 0, "SPEED", "of play: max, or a factor with an x (default: max)"},
+    {"seed", 0, "N", "of the update ids at which books are compared (default: by the clock)"},
+    {"limit", 0, "SPAN", "longest time play may take (default: 10m)"},
+    {"nats-server", 0, "PROGRAM", "the broker ($TL_NATS_SERVER, else found)"},
+    {"keep", 0, NULL, "leave the folder with the logs and the send log"},
+    {0},
+};
+
+const lane_verb lane_feed_verbs[] = {
+    {"feed check", "VENUE", 1, 1, "a capture through socket, adapter and broker, with figures",
+     options, run_feed_check},
+    {0},
+};
