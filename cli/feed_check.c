@@ -177,20 +177,41 @@ static uint64_t next_random(uint64_t *state) // splitmix64
     return z ^ (z >> 31);
 }
 
-// All update ids of a symbol from which no frame was removed, as candidates.
+// The id of the snapshot that the exchange's book began with: no reader has a book before it.
+static bus_err first_book(check *c, const char *symbol, uint64_t *base)
+{
+    char path[160];
+    json_t *body;
+    snprintf(path, sizeof path, "/sim/v1/book?symbol=%s&at=end", symbol);
+    bus_err err = get(c, path, &body);
+    if (err)
+        return err;
+    *base = number_in(body, "base_id");
+    json_decref(body);
+    return BUS_OK;
+}
+
+// The update ids behind the snapshot of a symbol from which no frame was removed, as candidates.
 static bus_err add_candidates(check *c, json_t *pool, const char *symbol, const json_t *info)
 {
     char path[160];
     json_t *body, *pair;
     size_t i;
+    uint64_t base = 0;
     if (number_in(info, "gaps") || !json_object_get(json_object_get(info, "channels"), "depth"))
         return BUS_OK;
     snprintf(path, sizeof path, "/sim/v1/book/ids?symbol=%s&limit=1000000", symbol);
-    bus_err err = get(c, path, &body);
+    bus_err err = first_book(c, symbol, &base);
+    if (!err)
+        err = get(c, path, &body);
     if (err)
         return err;
-    json_array_foreach(json_object_get(body, "ids"), i, pair) json_array_append_new(
-        pool, json_pack("{s:s,s:O}", "symbol", symbol, "id", json_array_get(pair, 1)));
+    json_array_foreach(json_object_get(body, "ids"), i, pair)
+    {
+        json_t *id = json_array_get(pair, 1);
+        if ((uint64_t)json_integer_value(id) > base)
+            json_array_append_new(pool, json_pack("{s:s,s:O}", "symbol", symbol, "id", id));
+    }
     json_decref(body);
     return BUS_OK;
 }

@@ -242,6 +242,14 @@ static bus_err apply_sides(lane_ladder *bids, lane_ladder *asks, bus_view data,
     return err ? err : lane_ladder_apply(asks, a, rows);
 }
 
+static uint64_t rows_of(bus_view data, const char *name)
+{
+    bus_cursor c;
+    bus_pack_value list;
+    bool found = bus_map_find(data, name, &c) && bus_cursor_next(&c, &list);
+    return found && list.kind == BUS_PACK_ARRAY ? list.as.count : 0;
+}
+
 static bus_err keep(lane_symbol *s, bus_view data)
 {
     if (s->kept_count == KEPT_MAX)
@@ -276,6 +284,7 @@ static bus_err join_update(lane_figures *f, lane_symbol *s, bus_view data)
         return err;
     if (last <= s->last_update) {
         s->stale++;
+        s->rows += rows_of(data, "bids_delta") + rows_of(data, "asks_delta");
         return BUS_OK;
     }
     bool joins = s->waiting ? first <= s->last_update + 1 : first == s->last_update + 1;

@@ -1,0 +1,364 @@
+"""Every verb of `lane` against real processes, and the stock nats CLI beside it."""
+
+import json
+import os
+import subprocess
+import threading
+import time
+
+import pytest
+from support import places
+from support.bus import decode
+
+
+@pytest.fixture
+def store(stack):
+    stack.start("stored")
+    return stack
+
+
+def record_trades(stack, count: int, first: int = 1):
+    for n in range(first, first + count):
+        stack.lane("pub", "act.exchange.binance.trade.tape.BTCUSDT", json.dumps({"trade_id": n, "price": f"{n}.5"}),
+                   "--id", f"trade.BTCUSDT.{n}", "--time", f"2024-08-08T23:54:{n:02}Z",
+                   "--ext", f"recordedtime=2024-08-08T23:54:{n:02}Z")
+
+
+class Background:
+    """`lane` running beside the test; lines() waits for its end."""
+
+    def __init__(self, stack, *args):
+        self.process = subprocess.Popen([str(places.program("lane")), *map(str, args)], stdout=subprocess.PIPE,
+                                        stderr=subprocess.PIPE, text=True, env=stack.environment())
+
+    def lines(self, timeout: float = 20) -> list[str]:
+        out, err = self.process.communicate(timeout=timeout * places.PATIENCE)
+        assert self.process.returncode == 0, err
+        return out.splitlines()
+
+
+# --- the command line ------------------------------------------------------------------------------------
+
+
+def lane(*args, **options):
+    return subprocess.run([str(places.program("lane")), *map(str, args)], capture_output=True, text=True, **options)
+
+
+def test_help_is_everywhere():
+    top = lane("--help")
+    assert top.returncode == 0
+    verbs = [line.split()[1:3] for line in top.stdout.splitlines() if line.startswith("  lane ")]
+    assert len(verbs) > 40
+    for verb in verbs:
+        words = [w for w in verb if w.islower()]
+        page = lane(*words, "--help")
+        assert page.returncode == 0 and "usage: lane" in page.stdout or words == ["completion", "bash"], words
+    assert lane("replay", "--help").stdout.count("lane replay") >= 10
+    assert "lane 0." in lane("--version").stdout
+
+
+@pytest.mark.parametrize("args,says", [
+    (["nonsense"], "no verb 'nonsense'"), (["kv", "nonsense"], "no verb 'kv nonsense'"), (["kv", "get", "a"], "missing"),
+    (["kv", "get", "a", "b", "c"], "too much"), (["sub", "x", "--nope"], "unknown option '--nope'"),
+    (["sub", "x", "--count"], "needs a value"), (["sub", "x", "--count", "many"], "not a whole number"),
+    (["streams", "ls", "--json=1"], "takes no value"), (["streams", "ls", "--timeout", "5"], "--timeout"),
+    (["replay", "start"], "--selector"), (["export"], "one of the two"), (["sub", "act.>", "--join", "me", "--timeout", "1s"], ""),
+])
+def test_mistakes_are_named_and_exit_2(args, says):
+    done = lane(*args, env={**os.environ, "TRADELANE_NATS_URL": "nats://127.0.0.1:1"})
+    assert done.returncode == 2 or says == "", done.stderr
+    assert says in done.stderr
+
+
+def test_an_absent_broker_is_one_sentence():
+    done = lane("streams", "ls", "--nats-url", "nats://127.0.0.1:1", "--timeout", "300ms")
+    assert done.returncode == 1 and "nats://127.0.0.1:1" in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_completion_is_a_script_that_bash_takes():
+    script = lane("completion", "bash").stdout
+    asked = script + '\nCOMP_WORDS=(lane replay "") COMP_CWORD=2; _lane; echo "${COMPREPLY[@]}"' \
+                     '\nCOMP_WORDS=(lane replay start --sel) COMP_CWORD=3; _lane; echo "${COMPREPLY[@]}"'
+    words, option = subprocess.run(["bash", "-c", asked], capture_output=True, text=True, check=True).stdout.splitlines()
+    assert {"start", "pause", "seek", "watch"} <= set(words.split()) and option == "--selector"
+
+
+def test_contexts_of_the_nats_cli_are_read(store, tmp_path):
+    folder = tmp_path / "config" / "nats" / "context"
+    folder.mkdir(parents=True)
+    (folder / "here.json").write_text(json.dumps({"url": store.broker.url, "user": "", "nkey": ""}))
+    (folder / "odd.json").write_text(json.dumps({"url": store.broker.url, "nkey": "/some/file"}))
+    env = {**os.environ, "XDG_CONFIG_HOME": str(tmp_path / "config")}
+    assert "ACT" in lane("streams", "ls", "--context", "here", env=env).stdout
+    odd, none = lane("streams", "ls", "--context", "odd", env=env), lane("streams", "ls", "--context", "none", env=env)
+    assert odd.returncode == 1 and "'nkey' is not supported" in odd.stderr
+    assert none.returncode == 1 and "none.json" in none.stderr
+
+
+# --- events ------------------------------------------------------------------------------------------------
+
+
+def test_what_is_published_is_recorded_and_seen(store, bus):
+    watch = Background(store, "sub", "act.exchange.>", "sc.LIVE.>", "--json", "--count", 2)
+    time.sleep(0.5)
+    (ack,) = store.lane_json("pub", "sc.LIVE.trading.order.submitted.7", '{"qty":"1.5"}', "--subject", "order/7", "--ext", "foo=bar")
+    record_trades(store, 1)
+    assert ack == {"subject": "sc.LIVE.trading.order.submitted.7", "stream": "SC_LIVE", "seq": 1, "duplicate": False}
+    seen = [json.loads(line) for line in watch.lines()]
+    assert {s["subject"] for s in seen} == {"sc.LIVE.trading.order.submitted.7", "act.exchange.binance.trade.tape.BTCUSDT"}
+    event = decode(bus.read("SC_LIVE")[0])
+    assert event["type"] == "com.virtufin.trading.order.submitted" and event["source"] == "urn:com.virtufin.trading"
+    assert event["data"] == {"qty": "1.5"} and event["foo"] == "bar" and event["scenarioid"] == "LIVE"
+    (again,) = store.lane_json("pub", "act.exchange.binance.trade.tape.BTCUSDT", '{"trade_id":1}', "--id", "trade.BTCUSDT.1")
+    assert again["duplicate"] is True and again["seq"] == 1
+
+
+def test_a_whole_event_in_any_form_can_be_published(store, bus):
+    event = {"specversion": "1.0", "id": "x", "source": "urn:x", "type": "t", "data": [1]}
+    done = subprocess.run([str(places.program("lane")), "pub", "response.me", "--event", "-", "--json"], capture_output=True,
+                          input=json.dumps(event).encode(), env=store.environment())
+    assert done.returncode == 0 and json.loads(done.stdout) == {"subject": "response.me", "stream": ""}
+
+
+@pytest.mark.parametrize("subject,says", [
+    ("act.mon.exchange.binance.trade.tape", "must not carry a selector"), ("hyp.exchange.binance.trade.tape", "must carry a selector"),
+    ("sc.nope.trading.order.filled", "nope"), ("act.exchange.binance.trade.*", "wildcard"), ("a b", "space"),
+])
+def test_lanes_are_guarded(store, subject, says):
+    done = store.lane("pub", subject, "{}", check=False)
+    assert done.returncode == 1 and says in done.stderr
+
+
+def test_what_is_no_event_is_shown_with_its_bytes(store, bus):
+    watch = Background(store, "sub", "response.x", "--json", "--count", 1)
+    time.sleep(0.5)
+    bus.publish("response.x", b"\x00\x01hello")
+    (line,) = watch.lines()
+    seen = json.loads(line)
+    assert seen["subject"] == "response.x" and "neither" in seen["error"] and seen["payload_base64"] == "AAFoZWxsbw=="
+
+
+def test_streams_are_listed_and_viewed(store):
+    record_trades(store, 5)
+    assert {"ACT", "SC_LIVE", "DLQ"} <= {s["name"] for s in store.lane_json("streams", "ls")}
+    (info,) = store.lane_json("streams", "info", "ACT")
+    assert info["messages"] == info["last_seq"] == 5 and info["subjects"] == "act.>"
+    seen = store.lane_json("streams", "view", "ACT", "--from", 2, "--count", 3)
+    assert [s["seq"] for s in seen] == [2, 3, 4] and seen[0]["event"]["id"] == "trade.BTCUSDT.2"
+    assert store.lane_json("streams", "view", "ACT", "--filter", "act.exchange.kraken.>") == []
+    missing = store.lane("streams", "info", "NOPE", check=False)
+    assert missing.returncode == 1 and "NOPE" in missing.stderr
+    assert "trade.BTCUSDT.5" in store.lane("streams", "view", "ACT").stdout
+
+
+def test_keys_and_their_etags(store):
+    (put,) = store.lane_json("kv", "put", "config", "a.b", '{"x":1}')
+    (got,) = store.lane_json("kv", "get", "config", "a.b")
+    assert got["value"] == {"x": 1} and got["etag"] == put["etag"]
+    wrong = store.lane("kv", "put", "config", "a.b", "2", "--etag", "999", check=False)
+    assert wrong.returncode == 1 and "999" in wrong.stderr and put["etag"] in wrong.stderr
+    assert "decimal revision" in store.lane("kv", "put", "config", "a.b", "2", "--etag", "abc", check=False).stderr
+    taken = store.lane("kv", "put", "config", "a.b", "2", "--etag", "0", check=False)
+    assert taken.returncode == 1
+    watch = Background(store, "kv", "watch", "config", "--json", "--count", 2)
+    time.sleep(0.5)
+    store.lane("kv", "put", "config", "a.b", "2", "--etag", put["etag"])
+    assert [json.loads(line)["value"] for line in watch.lines()] == [{"x": 1}, 2]
+    assert [e["key"] for e in store.lane_json("kv", "ls", "config")] == ["a.b"]
+    store.lane("kv", "del", "config", "a.b")
+    assert store.lane("kv", "get", "config", "a.b", check=False).returncode == 1
+    assert {"scenarios", "config"} <= {b["bucket"] for b in store.lane_json("kv", "ls")}
+
+
+# --- services ----------------------------------------------------------------------------------------------
+
+
+def test_services_workers_and_connections_are_listed(store):
+    assert [s["name"] for s in store.lane_json("services", "ls")] == ["stored"]
+    endpoints = {e["name"] for e in store.lane_json("services", "info", "stored")}
+    assert {"Scenarios-Create", "Replay-Start"} <= endpoints
+    absent = store.lane("services", "info", "nobody", check=False)
+    assert absent.returncode == 1 and "nobody" in absent.stderr
+    without = store.lane("workers", "ls", "--timeout", "1s", check=False)
+    assert without.returncode == 1 and "WorkManager" in without.stderr
+    assert store.lane_json("connections") == []
+    store.start("workhostd")
+    assert isinstance(store.lane_json("workers", "ls"), list)
+    gone = store.lane("workers", "start", "nope", check=False)
+    assert gone.returncode == 1 and "nope" in gone.stderr
+
+
+def test_scenarios_live_and_die(store):
+    (made,) = store.lane_json("scenario", "create", "bt1", "--market", "hyp.mon", "--strategy", "sma", "--param", "sma.fast=7")
+    assert made["market"] == {"lane": "hyp", "selector": "mon"} and made["strategy"] == {"lane": "hyp", "id": "sma"}
+    assert made["parameters"] == [{"name": "sma.fast", "value": "7"}] and made["status"] == "active"
+    assert [s["id"] for s in store.lane_json("scenario", "ls")] == ["LIVE", "bt1"]
+    for verb, status in (("pause", "paused"), ("archive", "archived"), ("restore", "active")):
+        (now,) = store.lane_json("scenario", verb, "bt1")
+        assert now["status"] == status
+    refused = store.lane("scenario", "resume", "bt1", check=False)
+    assert refused.returncode == 1 and "active" in refused.stderr
+    for args, says in ((["create", "live", "--market", "act"], "reserved"), (["create", "x", "--market", "hyp"], "selector"),
+                       (["get", "nope"], "nope"), (["pause", "LIVE"], "LIVE"), (["create", "bt1", "--market", "hyp.mon"], "bt1")):
+        done = store.lane("scenario", *args, check=False)
+        assert done.returncode == 1 and says in done.stderr, done.stderr
+    first = store.lane("scenario", "delete", "bt1", check=False)
+    assert first.returncode == 1 and "SC_bt1" in first.stderr
+    assert store.lane("scenario", "delete", "bt1", "--yes", "bt2", check=False).returncode == 2
+    store.lane("scenario", "delete", "bt1", "--yes", "bt1")
+    assert [s["id"] for s in store.lane_json("scenario", "ls")] == ["LIVE"]
+
+
+# --- replays -----------------------------------------------------------------------------------------------
+
+
+def test_a_replay_is_followed_to_its_end(store):
+    record_trades(store, 20)
+    watch = Background(store, "sub", "hyp.mon.exchange.>", "--json", "--count", 20)
+    time.sleep(0.5)
+    lines = store.lane("replay", "start", "ACT", "--selector", "mon", "--wait").stdout.splitlines()
+    assert "finished" in lines[-1] and "20 events" in lines[-1]
+    seen = [json.loads(line)["event"] for line in watch.lines()]
+    assert [e["id"] for e in seen] == [f"trade.BTCUSDT.{n}" for n in range(1, 21)]
+    assert {e["marketselector"] for e in seen} == {"mon"} and {e["clocktype"] for e in seen} == {"historical"}
+    (listed,) = store.lane_json("replay", "ls")
+    assert listed["state"] == "finished" and listed["sent"] == "20"
+
+
+def test_a_paused_replay_is_stepped_sought_and_stopped(store):
+    record_trades(store, 10)
+    store.lane("replay", "start", "--selector", "mon", "--paused", "--from", 3)
+    (now,) = store.lane_json("replay", "step", "mon", 2)
+    assert now["position"] == "4" and now["state"] == "paused"
+    (sought,) = store.lane_json("replay", "seek", "mon", "2024-08-08T23:54:08Z")
+    assert sought["firstSeq"] == "8" and sought["runid"] != now["runid"]
+    (speed,) = store.lane_json("replay", "speed", "mon", "10x")
+    assert speed["speed"] == "10x"
+    store.lane("replay", "stop", "mon")
+    assert store.lane_json("replay", "get", "mon")[0]["state"] == "stopped"
+    for args, says in ((["start", "--selector", "LIVE"], "reserved"), (["start", "--selector", "x", "--from", 99], "99"),
+                       (["start", "NOPE", "--selector", "x"], "NOPE"), (["pause", "none"], "none")):
+        done = store.lane("replay", *args, check=False)
+        assert done.returncode == 1 and says in done.stderr, done.stderr
+
+
+def test_who_takes_part_gets_everything_and_ends_with_the_replay(store):
+    record_trades(store, 30)
+    store.lane("replay", "start", "--selector", "mon", "--paused")
+    reader = Background(store, "sub", "hyp.mon.exchange.>", "--join", "reader", "--json")
+    end = time.monotonic() + 10 * places.PATIENCE
+    while not store.lane_json("replay", "get", "mon")[0]["participants"]:
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    store.lane("replay", "resume", "mon")
+    assert [json.loads(line)["seq"] for line in reader.lines()] == list(range(1, 31))
+    assert store.lane("replay", "watch", "mon").stdout.startswith("mon finished")
+
+
+# --- diff and export -------------------------------------------------------------------------------------
+
+
+def decide(store, scenario: str, seq: int, price: str):
+    extra = [] if scenario == "LIVE" else ["--ext", "runid=run-1"]
+    store.lane("pub", f"sc.{scenario}.strategy.signal.emitted.sma", json.dumps({"price": price}), "--id", f"{scenario}-{seq}-{price}",
+               "--ext", f"causationseq={seq}", "--ext", f"causationid=trade.{seq}", *extra)
+
+
+def finish(store, scenario: str, start: int, done: int):
+    run = "" if scenario == "LIVE" else "run-1"
+    store.lane("kv", "put", "workers", f"sc.{scenario}.sma",
+               json.dumps({"start_seq": start, "done_seq": done, "runid": run, "session": "1"}))
+
+
+def test_equal_decisions_are_equal_and_the_first_difference_is_named(store, tmp_path):
+    store.lane("scenario", "create", "bt1", "--market", "hyp.mon")
+    for seq in (3, 5, 9, 40):
+        decide(store, "LIVE", seq, "1.0")
+    for seq in (5, 9, 41):
+        decide(store, "bt1", seq, "1.0")
+    nothing = store.lane("diff", "LIVE", "bt1", check=False)
+    assert nothing.returncode == 2 and "LIVE" in nothing.stderr
+    finish(store, "LIVE", 1, 30)
+    finish(store, "bt1", 4, 50)  # 3 lies before, 40 and 41 behind what both have finished
+    assert store.lane("diff", "LIVE", "bt1").stdout.startswith("equal: 2 events, caused by sequences 4 to 30")
+    assert store.lane_json("diff", "LIVE", "bt1") == [{"equal": True, "events": 2, "first_seq": 4, "last_seq": 30}]
+    store.lane("export", "LIVE", "-o", tmp_path / "live.jsonl")
+    store.lane("export", "bt1", "-o", tmp_path / "bt1.jsonl")
+    assert store.lane_json("diff", tmp_path / "live.jsonl", tmp_path / "bt1.jsonl")[0]["events"] == 2
+    assert store.lane_json("diff", "LIVE", tmp_path / "bt1.jsonl")[0]["equal"] is True
+
+    finish(store, "bt1", 4, 50)
+    finish(store, "LIVE", 1, 50)
+    done = store.lane("diff", "LIVE", "bt1", "--json", check=False)
+    found = json.loads(done.stdout)
+    assert done.returncode == 1 and found["seq"] == 40 and found["at"] == 2
+    assert found["a"]["causationseq"] == "40" and found["b"]["causationseq"] == "41"
+    decide(store, "bt1", 45, "9")
+    decide(store, "LIVE", 45, "8")
+    text = store.lane("diff", "LIVE", "bt1", check=False).stdout
+    assert text.startswith("different at sequence 40, after 2 equal events")
+    finish(store, "LIVE", 60, 70)
+    apart = store.lane("diff", "LIVE", "bt1", check=False)
+    assert apart.returncode == 2 and "60 to 70" in apart.stderr and "4 to 50" in apart.stderr
+    other = store.lane("diff", "LIVE", "bt1", "--run", "run-2", check=False)
+    assert other.returncode == 2 and "run-2" in other.stderr
+
+
+def test_data_that_differ_in_one_digit_are_a_difference(store):
+    store.lane("scenario", "create", "bt1", "--market", "hyp.mon")
+    decide(store, "LIVE", 5, "1.0")
+    decide(store, "bt1", 5, "1.00")
+    finish(store, "LIVE", 1, 9)
+    finish(store, "bt1", 1, 9)
+    (found,) = [json.loads(line) for line in store.lane("diff", "LIVE", "bt1", "--json", check=False).stdout.splitlines()]
+    assert found["seq"] == 5 and found["a"]["data"] == {"price": "1.0"} and found["b"]["data"] == {"price": "1.00"}
+
+
+def test_an_export_is_every_event_of_a_range(store, tmp_path):
+    record_trades(store, 10)
+    lines = [json.loads(line) for line in store.lane("export", "--stream", "ACT", "--from", 3, "--to", 7).stdout.splitlines()]
+    assert lines[0]["lane_export"] == 1 and lines[0]["stream"] == "ACT" and lines[0]["last_seq"] == 10
+    assert [line["seq"] for line in lines[1:]] == [3, 4, 5, 6, 7]
+    assert lines[1]["event"]["data"] == {"trade_id": 3, "price": "3.5"}
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text("{}\n")
+    done = store.lane("diff", bad, bad, check=False)
+    assert done.returncode == 1 and "line 1" in done.stderr
+
+
+# --- doctor and the stock CLI ------------------------------------------------------------------------------
+
+
+def test_doctor_says_what_is_missing(stack, broker):
+    before = stack.lane("doctor", "--json", check=False)
+    checks = {c["check"]: c for c in map(json.loads, before.stdout.splitlines())}
+    assert before.returncode == 1 and checks["broker"]["verdict"] == "ok"
+    assert checks["streams"]["verdict"] == "fail" and "start stored" in checks["streams"]["todo"]
+    stack.start("stored")
+    after = stack.lane("doctor", "--json", check=False)
+    checks = {c["check"]: c for c in map(json.loads, after.stdout.splitlines())}
+    assert checks["streams"]["verdict"] == checks["buckets"]["verdict"] == checks["stored"]["verdict"] == "ok"
+    assert checks["rights"]["verdict"] == "warn"
+    away = lane("doctor", "--nats-url", "nats://127.0.0.1:1", "--timeout", "300ms", "--json")
+    assert away.returncode == 1 and "nats-server -js" in away.stdout
+
+
+def test_the_stock_cli_sees_streams_buckets_and_services_and_reads_lanes(store, nats_cli):
+    def nats(*args, **options):
+        return subprocess.run([nats_cli, "--server", store.broker.url, *args], capture_output=True, text=True,
+                              timeout=30 * places.PATIENCE, **options)
+
+    assert "ACT" in nats("stream", "ls").stdout
+    assert "scenarios" in nats("kv", "ls").stdout
+    assert "stored" in nats("micro", "ls").stdout
+    micro = nats("micro", "info", "stored")
+    assert micro.returncode == 0 and "Scenarios-Create" in micro.stdout, micro.stderr
+    env = {**os.environ, "PATH": f"{places.program('lane').parent}:{os.environ['PATH']}"}
+    out = []
+    reader = threading.Thread(target=lambda: out.append(
+        nats("sub", "act.exchange.>", "--translate", "lane cat", "--count", "2", env=env)))
+    reader.start()
+    time.sleep(1)
+    record_trades(store, 2)
+    reader.join()
+    assert '"id":"trade.BTCUSDT.2"' in out[0].stdout and '"data":{"trade_id":2' in out[0].stdout
