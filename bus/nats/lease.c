@@ -102,11 +102,12 @@ static void make_bucket(bus_lease *lease)
     lease->bucket_made = bus_kv_ensure(lease->conn, &def) == BUS_OK;
 }
 
-static void turn(bus_lease *lease)
+// True: the key was just read, and what to do about it is due now (a free lease is not left lying).
+static bool turn(bus_lease *lease)
 {
     make_bucket(lease);
     if (!lease->bucket_made)
-        return;
+        return false;
     uint64_t expected;
     bus_gate_lock(&lease->gate);
     bool before = lease->logic.held;
@@ -121,6 +122,7 @@ static void turn(bus_lease *lease)
     bus_gate_unlock(&lease->gate);
     if (changed && lease->wake.fn)
         lease->wake.fn(lease->wake.ctx);
+    return step == BUS_LEASE_READ;
 }
 
 static void give_back(bus_lease *lease)
@@ -142,9 +144,9 @@ static void *keep(void *ctx)
     bus_lease *lease = ctx;
     bool closing = false;
     while (!closing) {
-        turn(lease);
+        bool again = turn(lease);
         bus_gate_lock(&lease->gate);
-        if (!lease->closing)
+        if (!lease->closing && !again)
             bus_gate_wait(&lease->gate, bus_mono_add(bus_machine_mono(), BUS_SPAN_MS(LOOK_MS)));
         closing = lease->closing;
         bus_gate_unlock(&lease->gate);
