@@ -25,10 +25,10 @@ def write(broker, count: int, first: int = 1):
 class Check(Process):
     """A participant that compares every event with the stored one, or a watcher (--plain)."""
 
-    def __init__(self, stack, selector: str, name: str, *args):
+    def __init__(self, stack, selector: str, name: str, *args, verb="check"):
         folder = stack.folder / "checks"
         folder.mkdir(exist_ok=True)
-        super().__init__([TOOL, "check", stack.broker.url, selector, name, *args], folder / f"{name}.log")
+        super().__init__([TOOL, verb, stack.broker.url, selector, name, *args], folder / f"{name}.log")
 
     def joined(self) -> str:
         return self.wait_line(r"joined run (\S+)")[1]
@@ -104,9 +104,10 @@ def test_a_slow_participant_slows_the_replay_and_loses_nothing(stack, stored, bu
     slow.joined(), fast.joined()
     began = time.monotonic()
     call(bus, "Replay.Resume", selector="mon")
-    time.sleep(0.5)
-    info = call(bus, "Replay.Get", selector="mon")
-    assert info["state"] == "running" and info["slowest"] == "slow"
+    end = time.monotonic() + 10 * PATIENCE
+    while (info := call(bus, "Replay.Get", selector="mon"))["slowest"] != "slow":
+        assert info["state"] == "running" and time.monotonic() < end, info
+        time.sleep(0.02)
     assert int(info["sent"]) - int(next(p["doneSeq"] for p in info["participants"] if p["name"] == "slow")) <= 16384
     for check in (slow, fast):
         result = check.result()
@@ -274,18 +275,63 @@ def test_a_stored_that_was_killed_says_so_in_the_record_and_a_new_start_works(st
     assert wait_replay(bus, "mon", "finished")["sent"] == "3000"
 
 
-def test_a_replay_survives_a_restart_of_the_broker(stack, stored, bus):
-    write(stack.broker, 3000)
+def follow(stack, selector: str, name: str, *args) -> Check:
+    return Check(stack, selector, name, *args, verb="follow")
+
+
+def test_a_participant_gets_everything_over_a_restart_of_the_broker(stack, stored, bus):
+    write(stack.broker, 4000)
+    part = follow(stack, "mon", "part")
     start(bus, speed="1x", paused=True)
-    check = Check(stack, "mon", "check")
-    check.joined()
+    part.joined()
+    call(bus, "Replay.Resume", selector="mon")
+    time.sleep(0.7)
+    stack.broker.restart()
+    result = part.result(90)
+    assert result["events"] == 4000 and result["wrong"] == 0 and result["last_seq"] == 4000
+    info = wait_replay(bus, "mon", "finished")
+    assert info["position"] == "4000" and info["missing"] == "0" and info["message"] == ""
+
+
+def test_one_that_joins_late_reads_the_beginning_itself(stack, stored, bus):
+    write(stack.broker, 3000)
+    start(bus, paused=True)
+    call(bus, "Replay.Step", selector="mon", count=2000)
+    late = follow(stack, "mon", "late")
+    late.joined()
+    call(bus, "Replay.Resume", selector="mon")
+    result = late.result()
+    assert result["events"] == 3000 and result["wrong"] == 0 and result["read_back"] >= 2000
+
+
+def test_a_seek_starts_participants_over(stack, stored, bus):
+    write(stack.broker, 5000)
+    part = follow(stack, "mon", "part")
+    first = start(bus, paused=True)["runid"]
+    assert part.joined() == first
+    call(bus, "Replay.Step", selector="mon", count=1000)
+    second = call(bus, "Replay.Seek", selector="mon", seq=4500)
+    assert second["runid"] != first
+    wait_replay(bus, "mon", "paused")  # it has come back
+    call(bus, "Replay.Resume", selector="mon")
+    result = part.result()
+    assert result["runid"] == second["runid"]
+    assert (result["first_seq"], result["last_seq"], result["events"]) == (4500, 5000, 501)
+    assert wait_replay(bus, "mon", "finished")["message"] == ""
+
+
+def test_a_participant_that_was_killed_comes_back_under_its_name(stack, stored, bus):
+    write(stack.broker, 30_000)
+    part = follow(stack, "mon", "part", "--slow-us", "50")
+    start(bus, paused=True)
+    part.joined()
     call(bus, "Replay.Resume", selector="mon")
     time.sleep(0.5)
-    stack.broker.restart()
-    info = wait_replay(bus, "mon", "finished", timeout=90)
-    assert info["position"] == "3000"
-    # this participant does not read back what it missed; it must at least have been told
-    assert check.wait(90) in (0, 1)
+    part.kill()
+    again = follow(stack, "mon", "part")
+    result = again.result()
+    assert result["events"] == 30_000 and result["wrong"] == 0
+    assert wait_replay(bus, "mon", "finished")["message"] == ""
 
 
 def test_the_record_tells_how_it_ended(stack, stored, bus):

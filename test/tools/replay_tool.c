@@ -1,9 +1,12 @@
 // replay_tool: writes a recorded market, and takes part in a replay comparing each event with the stored one.
 //   replay_tool write URL FIRST COUNT
 //   replay_tool check URL SELECTOR NAME [--slow-us N] [--die-after N] [--plain]
+//   replay_tool follow URL SELECTOR NAME [--slow-us N]
 // check ends with the run's end and prints one line of JSON; exit 1 when anything differed or was lost.
 // --die-after N: stops reporting after N events but lives on (a participant that hangs).
 // --plain: only watches; a loss is counted, not an error.
+// follow does the same through bus/nats/participant.h, which reads back what it missed; it may start before
+// the replay, and starts over at each new run.
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -11,6 +14,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "bus/nats/participant.h"
 #include "bus/nats/reader.h"
 #include "bus/nats/watermark.h"
 #include "compare.h"
@@ -192,6 +196,75 @@ static int run_check(check *c)
     return good ? 0 : 1;
 }
 
+// --- by the product's own participant ---------------------------------------------------------------------
+
+static void begin_run(check *c, const char *runid)
+{
+    snprintf(c->runid, sizeof c->runid, "%s", runid);
+    c->events = c->wrong = c->marks = c->first_seq = c->last_seq = 0;
+    c->digest = UINT64_C(0xcbf29ce484222325);
+    bus_reader_close(c->reader);
+    c->have_stored = false;
+    bus_reader_opts reader = {.stream = "ACT", .from_seq = 1};
+    if (bus_reader_open(&c->reader, c->conn, &reader))
+        exit(give_up("reading ACT"));
+    fprintf(stderr, "joined run %s\n", c->runid);
+}
+
+static void take_record(check *c, const bus_hyp_record *record)
+{
+    const char *why = "no such sequence in the stream";
+    compare_run run = {bus_view_of(c->selector), bus_view_of(c->runid)};
+    bool same = record->seq > c->last_seq && find_stored(c, record->seq) &&
+                compare_event(c->stored.subject, c->stored.payload, record->subject,
+                              record->payload, &run, &c->digest, &why);
+    if (!same && c->wrong++ == 0)
+        snprintf(c->first_wrong, sizeof c->first_wrong, "sequence %" PRIu64 ": %s", record->seq,
+                 record->seq > c->last_seq ? why : "out of order");
+    if (c->events++ == 0)
+        c->first_seq = record->seq;
+    c->last_seq = record->seq;
+    if (c->slow_us)
+        nanosleep(&(struct timespec){.tv_nsec = c->slow_us * 1000}, NULL);
+}
+
+static int run_follow(check *c)
+{
+    bus_participant *part = NULL;
+    bus_participant_opts opts = {.selector = c->selector, .name = c->name};
+    c->conn = market_connect(c->url);
+    if (!c->conn || bus_participant_open(&part, c->conn, &opts))
+        return give_up("taking part");
+    bus_hyp_record record;
+    int silent_s = 0;
+    bool failed = false;
+    while (!c->ended && !failed && silent_s < 90) {
+        bus_part_result result = bus_participant_next(part, BUS_SPAN_S(1), &record);
+        silent_s = result == BUS_PART_NOTHING ? silent_s + 1 : 0;
+        if (result == BUS_PART_RUN)
+            begin_run(c, bus_participant_run(part));
+        else if (result == BUS_PART_RECORD)
+            take_record(c, &record);
+        else if (result == BUS_PART_WATERMARK || result == BUS_PART_END)
+            bus_participant_done(part, bus_participant_watermark(part));
+        c->marks += result == BUS_PART_WATERMARK;
+        c->ended = result == BUS_PART_END;
+        failed = result == BUS_PART_ERROR;
+    }
+    printf("{\"runid\":\"%s\",\"events\":%" PRIu64 ",\"wrong\":%" PRIu64 ",\"first_seq\":%" PRIu64
+           ",\"last_seq\":%" PRIu64 ",\"read_back\":%" PRIu64 ",\"digest\":\"%016" PRIx64
+           "\",\"first_wrong\":\"%s\",\"error\":\"%s\"}\n",
+           c->runid, c->events, c->wrong, c->first_seq, c->last_seq,
+           bus_participant_read_back(part), c->digest, c->first_wrong,
+           failed     ? bus_err_text()
+           : c->ended ? ""
+                      : "nothing for 90 s");
+    bus_participant_close(part);
+    bus_reader_close(c->reader);
+    bus_conn_close(c->conn);
+    return c->ended && c->wrong == 0 ? 0 : 1;
+}
+
 static int main_check(int argc, char **argv)
 {
     check c = {.url = argv[2], .selector = argv[3], .name = argv[4]};
@@ -205,7 +278,7 @@ static int main_check(int argc, char **argv)
         else
             return 2;
     }
-    return run_check(&c);
+    return strcmp(argv[1], "follow") == 0 ? run_follow(&c) : run_check(&c);
 }
 
 int main(int argc, char **argv)
@@ -214,8 +287,9 @@ int main(int argc, char **argv)
         return market_write(argv[2], strtoull(argv[3], NULL, 10), strtoull(argv[4], NULL, 10))
                    ? 0
                    : give_up("writing");
-    if (argc >= 5 && strcmp(argv[1], "check") == 0)
+    if (argc >= 5 && (strcmp(argv[1], "check") == 0 || strcmp(argv[1], "follow") == 0))
         return main_check(argc, argv);
-    fprintf(stderr, "usage: replay_tool write URL FIRST COUNT | check URL SELECTOR NAME …\n");
+    fprintf(stderr,
+            "usage: replay_tool write URL FIRST COUNT | check|follow URL SELECTOR NAME …\n");
     return 2;
 }
