@@ -16,16 +16,16 @@ typedef struct {
     int failed;
 } doctor;
 
-static void say(doctor *d, verdict v, const char *what, const char *found, const char *todo)
+static void say(doctor *d, verdict v, const char *what, const char *found, const char *advice)
 {
     static const char *const words[] = {"ok", "warn", "fail"};
     d->failed += v == FAIL;
     if (d->cli->json)
         lane_json_line(json_pack("{s:s,s:s,s:s,s:s}", "check", what, "verdict", words[v], "found",
-                                 found, "todo", v == OK ? "" : todo));
+                                 found, "advice", v == OK ? "" : advice));
     else
         printf("%-4s  %-22s %s%s%s\n", words[v], what, found, v == OK ? "" : ": ",
-               v == OK ? "" : todo);
+               v == OK ? "" : advice);
     fflush(stdout);
 }
 
@@ -166,17 +166,17 @@ static void add_bucket(void *ctx, const char *bucket, uint64_t values, uint64_t 
 
 static void check_stores(doctor *d)
 {
-    static const char todo[] = "start stored: it makes and keeps them";
+    static const char advice[] = "start stored: it makes and keeps them";
     char missing[256];
     json_t *have = json_object(), *kv = json_object();
     if (bus_stream_list(d->cli->conn, add_name, have) ||
         bus_kv_buckets(d->cli->conn, add_bucket, kv)) {
-        say(d, FAIL, "streams", bus_err_text(), todo);
+        say(d, FAIL, "streams", bus_err_text(), advice);
     } else {
         missing_of(have, "", streams, missing, sizeof missing);
-        say(d, missing[0] ? FAIL : OK, "streams", missing[0] ? missing : "all there", todo);
+        say(d, missing[0] ? FAIL : OK, "streams", missing[0] ? missing : "all there", advice);
         missing_of(kv, "", buckets, missing, sizeof missing);
-        say(d, missing[0] ? FAIL : OK, "buckets", missing[0] ? missing : "all there", todo);
+        say(d, missing[0] ? FAIL : OK, "buckets", missing[0] ? missing : "all there", advice);
         json_int_t dead = json_integer_value(json_object_get(have, "DLQ"));
         snprintf(missing, sizeof missing, "%lld", (long long)dead);
         say(d, dead ? WARN : OK, "dead letters", missing, "look at them: lane streams view DLQ");
@@ -188,7 +188,7 @@ static void check_stores(doctor *d)
 static void check_daemons(doctor *d)
 {
     static const struct {
-        const char *name, *todo;
+        const char *name, *advice;
         verdict when_missing;
     } daemons[] = {
         {"stored", "without it there is no registry and no replay: start stored", FAIL},
@@ -206,7 +206,7 @@ static void check_daemons(doctor *d)
             there |= name && strcmp(name, daemons[i].name) == 0;
         }
         say(d, there ? OK : daemons[i].when_missing, daemons[i].name,
-            there ? "answers" : "does not answer", daemons[i].todo);
+            there ? "answers" : "does not answer", daemons[i].advice);
     }
     json_decref(answers);
 }

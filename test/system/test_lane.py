@@ -333,7 +333,7 @@ def test_doctor_says_what_is_missing(stack, broker):
     before = stack.lane("doctor", "--json", check=False)
     checks = {c["check"]: c for c in map(json.loads, before.stdout.splitlines())}
     assert before.returncode == 1 and checks["broker"]["verdict"] == "ok"
-    assert checks["streams"]["verdict"] == "fail" and "start stored" in checks["streams"]["todo"]
+    assert checks["streams"]["verdict"] == "fail" and "start stored" in checks["streams"]["advice"]
     stack.start("stored")
     after = stack.lane("doctor", "--json", check=False)
     checks = {c["check"]: c for c in map(json.loads, after.stdout.splitlines())}
