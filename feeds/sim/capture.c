@@ -51,7 +51,7 @@ static bus_err add_file(sim_capture *c, const char *path)
         return bus_fail(BUS_ELIMIT, "more than %d capture files", FILES_MAX);
     if (strlen(path) >= PATH_MAX)
         return bus_fail(BUS_EINVAL, "capture '%.60s…': the path is too long", path);
-    strcpy(c->file[c->count++].path, path);
+    snprintf(c->file[c->count++].path, PATH_MAX, "%s", path);
     return BUS_OK;
 }
 
@@ -171,7 +171,8 @@ static bool snapshot_symbol(sim_capture *c, file *f, sim_record *out)
         f->bare_next++;
         return false;
     }
-    strcpy(out->symbol, c->topics->symbol[f->bare[f->bare_next++].symbol_no].name);
+    int symbol_no = f->bare[f->bare_next++].symbol_no;
+    memcpy(out->symbol, c->topics->symbol[symbol_no].name, SIM_SYMBOL_MAX);
     return true;
 }
 
@@ -186,7 +187,7 @@ static bool make_record(sim_capture *c, file *f, sim_record *out)
         return true;
     if (!sim_frame_parse(&out->frame, f->line.text))
         return false;
-    strcpy(out->symbol, out->frame.symbol);
+    memcpy(out->symbol, out->frame.symbol, SIM_SYMBOL_MAX);
     return true;
 }
 

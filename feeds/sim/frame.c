@@ -188,7 +188,7 @@ bool sim_frame_parse(sim_frame *out, bus_view text)
         return false;
     }
     if (sim_channel_is_depth(out->channel))
-        strcpy(out->channel, "depth");
+        memcpy(out->channel, "depth", sizeof "depth");
     else
         out->bids = out->asks = (bus_view){0};
     if (out->whole)

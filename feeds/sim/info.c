@@ -74,7 +74,7 @@ static size_t base_len(const char *symbol)
 // 10^-scale with eight digits, as the venue writes it.
 static void unit(int scale, char text[32])
 {
-    strcpy(text, scale == 0 ? "1.00000000" : "0.00000000");
+    memcpy(text, scale == 0 ? "1.00000000" : "0.00000000", sizeof "0.00000000");
     if (scale > 0 && scale <= 8)
         text[1 + scale] = '1';
     else if (scale > 8)
