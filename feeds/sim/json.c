@@ -62,8 +62,10 @@ static const char *skip_container(const char *at, const char *end)
 
 bool sim_json_value(bus_view *text, bus_view *value)
 {
+    if (text->len == 0)
+        return false;
     const char *end = text->ptr + text->len;
-    const char *at = text->len ? skip_blanks(text->ptr, end) : end;
+    const char *at = skip_blanks(text->ptr, end);
     if (at == end)
         return false;
     const char *after = *at == '"'                   ? skip_string(at, end)
