@@ -417,6 +417,7 @@ Test(publisher_trap,
     cr_assert_eq(natsConnection_Connect(&nc, opts), NATS_OK);
     cr_assert_eq(natsConnection_JetStream(&js, nc, &js_opts), NATS_OK);
     test_broker_freeze(&broker); // sent, not answered
+    sleep_ms(200);               // a process stops when it gets there
     for (int i = 0; i < 10; i++)
         cr_assert_eq(js_PublishAsync(js, "act.x", "x", 1, NULL), NATS_OK);
     natsConnection_FlushTimeout(nc, 200);
