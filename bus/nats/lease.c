@@ -8,7 +8,7 @@
 #include "bus/nats/lease_logic.h"
 #include "bus/nats/wait.h"
 
-enum { SPAN_S = 15, LOOK_MS = 100, HOLDER_CAP = 128 };
+enum { SPAN_S = 15, LOOK_MS = 100, EARLY_MS = 2, HOLDER_CAP = 128 };
 
 struct bus_lease {
     bus_conn *conn;
@@ -143,11 +143,16 @@ static void *keep(void *ctx)
 {
     bus_lease *lease = ctx;
     bool closing = false;
+    bus_mono begin = bus_machine_mono();
     while (!closing) {
         bool again = turn(lease);
+        // The connection is coming up: milliseconds, and a start is to be as short.
+        bool early =
+            !lease->bucket_made && bus_mono_since(bus_machine_mono(), begin).ns < BUS_SPAN_S(2).ns;
+        bus_span look = BUS_SPAN_MS(early ? EARLY_MS : LOOK_MS);
         bus_gate_lock(&lease->gate);
         if (!lease->closing && !again)
-            bus_gate_wait(&lease->gate, bus_mono_add(bus_machine_mono(), BUS_SPAN_MS(LOOK_MS)));
+            bus_gate_wait(&lease->gate, bus_mono_add(bus_machine_mono(), look));
         closing = lease->closing;
         bus_gate_unlock(&lease->gate);
     }

@@ -207,6 +207,7 @@ def test_a_seek_begins_anew_with_empty_state(work, bus):
     scenario(bus, "Create", id="bt1", market={"lane": "hyp", "selector": "mon"}, strategy={"id": "probe"})
     until(lambda: "bt1" in bus.kv("scenarios"), "the scenario")
     replay(bus, "Start", stream="ACT", selector="mon", speed="max", scenarios=["bt1"], paused=True)
+    until(lambda: replay(bus, "Get", selector="mon")["state"] == "paused", "paused")
     replay(bus, "Step", selector="mon", count=100)
     first = wait_done(bus, "bt1", "probe", 100)
     replay(bus, "Seek", selector="mon", seq=401)
@@ -315,7 +316,7 @@ def test_an_input_that_crashes_the_worker_becomes_a_dead_letter_and_nobody_else_
     [letter] = dead_letters(bus)
     assert letter.subject == "dlq.ACT.probe"
     assert letter.headers["Dlq-Sequence"] == "500" and letter.headers["Dlq-Deliveries"] == "3"
-    assert letter.headers["Dlq-Scenario"] == "LIVE" and "signal 11" in letter.headers["Dlq-Reason"]
+    assert letter.headers["Dlq-Scenario"] == "LIVE" and "signal 6" in letter.headers["Dlq-Reason"]
     assert decode(letter)["id"] == "trade.BTCUSDT.500"
     assert progress(bus, "LIVE", "probe")["skipped"] == [500]
     wait_done(bus, "paper", "sma", 1000)

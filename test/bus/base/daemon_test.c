@@ -253,6 +253,9 @@ Test(daemon, ends_at_once_on_a_second_signal)
     await(&c, "ready in ");
     kill(c.pid, SIGTERM);
     await(&c, "stopping");
+    kill(c.pid, SIGINT); // the same one, passed on by somebody
+    usleep(300000);
+    cr_expect_eq(waitpid(c.pid, NULL, WNOHANG), 0);
     kill(c.pid, SIGTERM);
     cr_expect_eq(end_of(&c), 1);
     cr_expect_not_null(strstr(c.text, "second signal"));
