@@ -1,4 +1,4 @@
-// Source: schemas/specs/recording.md, "Reading", "Proof".
+// Source: schemas/specs/recording.md, "Reading".
 #include "bus/nats/pull.h"
 #include "test/support/test.h"
 

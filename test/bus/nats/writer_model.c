@@ -1,0 +1,544 @@
+// Model of writing: the real window (window.c) and the real lease (lease_logic.c) against a model of the
+// broker that has a de-duplication window, sockets whose bytes outlive their connection, freezes, restarts
+// and pauses of a writer at any step. One seed a round; a failure prints it.
+// Source: schemas/specs/recording.md, "Writing" (what holds) and "Leases".
+#include "writer_model.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "bus/nats/lease_logic.h"
+#include "bus/nats/window.h"
+
+enum {
+    WRITERS = 2,
+    SOCKETS = 24,
+    QUEUE = 64,
+    STREAM_MAX = 2048,
+    WINDOW = 8,
+    TICK_MS = 50,
+    ACK_TIMEOUT_MS = 5000,
+    DEDUP_MS = 120000,
+    LEASE_MS = 15000,
+    BATCH_IDLE_MS = 10000,
+};
+
+typedef struct {
+    uint64_t number, id, batch;
+    bool first;      // of its batch
+    uint64_t behind; // first: the last id the writer knows
+} wire;
+typedef enum { STORED, DUPLICATE, DECLINED } verdict;
+typedef struct {
+    uint64_t number, seq;
+    verdict verdict;
+} answer;
+
+typedef struct {
+    bool open;    // for the client
+    bool alive;   // the broker still reads it: true for a while after the client has gone
+    bool stalled; // once already: see stall
+    int writer;
+    int64_t stuck_until;
+    wire in[QUEUE];
+    int in_len;
+    answer out[QUEUE];
+    int out_len;
+} sock;
+
+typedef struct {
+    uint64_t id;
+    int64_t at_ms;
+} stored;
+
+// A request to the lease's key that is under way.
+typedef struct {
+    bus_lease_step step; // WAIT: none
+    uint64_t expected;
+    int64_t started_ms, apply_ms, answer_ms;
+    bool applied, lost;
+    bool ok;
+    uint64_t revision;
+    bool is_free;
+} lease_call;
+
+typedef struct {
+    bus_window window;
+    bus_lease_logic lease;
+    lease_call call;
+    int64_t paused_until;
+    int socket;           // -1: none
+    uint64_t batch;       // 0: the next message begins one, behind `tail`
+    uint64_t tail, frame; // looked up, and chosen, before the lease was asked
+    bool active;          // holds, and knows where the stream ends
+    uint64_t fence;       // of the session
+    bool checked;         // asked the lease; the pause may come between this and the act
+    uint64_t last_id;     // published or found at the tail
+    uint64_t put, acked;
+} writer;
+
+typedef struct {
+    const family *rules;
+    uint64_t seed, rng;
+    int64_t now;
+    stored stream[STREAM_MAX];
+    uint64_t length;
+    sock sockets[SOCKETS];
+    writer writers[WRITERS];
+    uint64_t venue; // the venue's own count of frames
+    int64_t frozen_until, declines_until;
+    uint64_t lease_revision;
+    int lease_holder; // -1: nobody
+    bool quiet;       // no more faults: things must settle
+    uint64_t batches;
+    struct {
+        int64_t last_ms;
+        bool dead;
+    } batch[4096];
+    // what was found
+    bool twice, disorder, ack_without_message;
+} world;
+
+static uint32_t roll(world *w, uint32_t n)
+{
+    w->rng ^= w->rng << 13;
+    w->rng ^= w->rng >> 7;
+    w->rng ^= w->rng << 17;
+    return n ? (uint32_t)((w->rng >> 11) % n) : 0;
+}
+
+static bus_mono clock_of(const world *w)
+{
+    return (bus_mono){w->now * 1000000};
+}
+
+// --- the broker ---------------------------------------------------------------------------------------------
+
+static bool known(const world *w, uint64_t id, uint64_t *seq)
+{
+    for (uint64_t i = w->length; i > 0; i--) {
+        if (w->stream[i - 1].id == id && w->now - w->stream[i - 1].at_ms <= DEDUP_MS) {
+            *seq = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static void append(world *w, uint64_t id)
+{
+    for (uint64_t i = 0; i < w->length; i++) {
+        w->twice |= w->stream[i].id == id;
+        w->disorder |= w->stream[i].id > id;
+    }
+    w->stream[w->length++] = (stored){id, w->now};
+}
+
+static uint64_t last_of(const world *w)
+{
+    uint64_t last = 0;
+    for (uint64_t i = 0; i < w->length; i++)
+        if (w->stream[i].id > last)
+            last = w->stream[i].id;
+    return last;
+}
+
+static bool batch_refuses(world *w, const wire *m, bool declines)
+{
+    if (!w->rules->fence)
+        return declines;
+    bool idle = !m->first && w->now - w->batch[m->batch].last_ms > BATCH_IDLE_MS;
+    bool overtaken = m->first && m->behind != last_of(w);
+    w->batch[m->batch].dead |= declines || idle || overtaken;
+    w->batch[m->batch].last_ms = w->now;
+    return w->batch[m->batch].dead;
+}
+
+static void process(world *w, sock *s)
+{
+    wire m = s->in[0];
+    memmove(s->in, s->in + 1, sizeof *s->in * (size_t)--s->in_len);
+    bool declines = w->now < w->declines_until && roll(w, 2);
+    answer a = {.number = m.number, .verdict = DECLINED};
+    if (!batch_refuses(w, &m, declines)) {
+        a.verdict = known(w, m.id, &a.seq) ? DUPLICATE : STORED;
+        if (a.verdict == STORED && w->length < STREAM_MAX) {
+            append(w, m.id);
+            a.seq = w->length;
+        }
+    }
+    if (s->open && s->out_len < QUEUE)
+        s->out[s->out_len++] = a;
+}
+
+static void run_broker(world *w)
+{
+    if (w->now < w->frozen_until)
+        return;
+    for (int i = 0; i < 6; i++) {
+        sock *s = &w->sockets[roll(w, SOCKETS)];
+        while (s->alive && w->now >= s->stuck_until && s->in_len && roll(w, 4))
+            process(w, s);
+        if (s->alive && !s->open && s->in_len == 0)
+            s->alive = false;
+    }
+}
+
+// --- faults -------------------------------------------------------------------------------------------------
+
+static int64_t outage(world *w)
+{
+    uint32_t max = (uint32_t)w->rules->outage_ms_max;
+    return roll(w, 3) ? roll(w, max / 10 + 1) : roll(w, max + 1);
+}
+
+static void restart(world *w)
+{
+    for (int i = 0; i < SOCKETS; i++)
+        w->sockets[i] = (sock){.open = false};
+    for (int i = 0; i < w->rules->writers; i++)
+        w->writers[i].socket = -1;
+    w->frozen_until = w->now + outage(w);
+}
+
+// Bytes on their way are held up once, not again and again: a lease of 15 s covers one stall that a batch
+// survives (10 s), not bytes that trickle for longer. The family without a fence has no such rule.
+static bool may_stall(const world *w, const sock *s)
+{
+    return !w->rules->fence || !s->stalled;
+}
+
+static void freeze(world *w)
+{
+    for (int i = 0; i < SOCKETS; i++)
+        if (w->sockets[i].alive && !may_stall(w, &w->sockets[i]))
+            return;
+    for (int i = 0; i < SOCKETS; i++)
+        w->sockets[i].stalled |= w->sockets[i].alive;
+    w->frozen_until = w->now + outage(w);
+}
+
+static void stall(world *w, const writer *who)
+{
+    sock *s = who->socket >= 0 ? &w->sockets[who->socket] : NULL;
+    if (!s || !may_stall(w, s))
+        return;
+    s->stalled = true;
+    s->stuck_until = w->now + outage(w);
+}
+
+static void break_something(world *w)
+{
+    writer *who = &w->writers[roll(w, (uint32_t)w->rules->writers)];
+    switch (roll(w, 400)) {
+    case 0:
+        restart(w);
+        break;
+    case 1:
+        freeze(w);
+        break;
+    case 2: // the connection breaks; what it carried may still be read
+        if (who->socket >= 0)
+            w->sockets[who->socket].open = false;
+        break;
+    case 3: // the network between keeps bytes back
+        stall(w, who);
+        break;
+    case 4:
+    case 5:
+        if (w->rules->pause_ms_max)
+            who->paused_until = w->now + roll(w, (uint32_t)w->rules->pause_ms_max);
+        break;
+    case 6:
+        if (w->rules->declines)
+            w->declines_until = w->now + roll(w, 2000);
+        break;
+    default:
+        break;
+    }
+}
+
+// --- a writer: the window ---------------------------------------------------------------------------------
+
+// What of its window a writer finds in the stream is stored.
+static void read_tail(world *w, writer *me)
+{
+    me->tail = last_of(w);
+    for (uint64_t n = me->window.head; n < me->window.tail; n++) {
+        uint64_t id;
+        memcpy(&id, bus_window_bytes(&me->window, n).ptr, 8);
+        for (uint64_t i = 0; i < w->length; i++)
+            if (w->stream[i].id == id)
+                bus_window_stored(&me->window, n, i + 1, true);
+    }
+}
+
+static void connect_again(world *w, int self)
+{
+    writer *me = &w->writers[self];
+    if (me->socket >= 0 && w->sockets[me->socket].open)
+        return;
+    if (w->now < w->frozen_until || roll(w, 4))
+        return; // no broker to connect to, or not yet
+    for (int i = 0; i < SOCKETS; i++) {
+        if (w->sockets[i].alive || w->sockets[i].open)
+            continue;
+        for (int j = 0; j < WRITERS; j++) // nobody goes on pointing at what was another's
+            if (w->writers[j].socket == i)
+                w->writers[j].socket = -1;
+        w->sockets[i] = (sock){.open = true, .alive = true, .writer = self};
+        me->socket = i;
+        bus_window_doubt(&me->window);
+        me->batch = 0;
+        bus_mono tried;
+        if (w->rules->tail && bus_window_tried(&me->window, &tried) &&
+            w->now - tried.ns / 1000000 > DEDUP_MS / 2)
+            read_tail(w, me);
+        return;
+    }
+}
+
+static void take_answers(world *w, writer *me)
+{
+    sock *s = me->socket >= 0 ? &w->sockets[me->socket] : NULL;
+    while (s && s->open && s->out_len && roll(w, 8)) {
+        answer a = s->out[0];
+        memmove(s->out, s->out + 1, sizeof *s->out * (size_t)--s->out_len);
+        if (a.verdict == DECLINED) {
+            bus_window_declined(&me->window, a.number);
+            me->batch = 0;
+        } else {
+            bus_window_stored(&me->window, a.number, a.seq, a.verdict == DUPLICATE);
+        }
+    }
+    bus_slot slot;
+    while (bus_window_pop(&me->window, &slot)) {
+        me->acked++;
+        if (slot.stream_seq == 0 || slot.stream_seq > w->length ||
+            w->stream[slot.stream_seq - 1].id != slot.tag)
+            w->ack_without_message = true;
+    }
+    bus_mono since;
+    if (s && s->open && bus_window_oldest(&me->window, &since) &&
+        clock_of(w).ns - since.ns > ACK_TIMEOUT_MS * 1000000LL)
+        s->open = false; // replaced; the broker may still find its bytes
+}
+
+static void publish(world *w, writer *me)
+{
+    uint8_t *room = me->frame > me->last_id ? bus_window_room(&me->window, 8) : NULL;
+    if (!room || w->quiet)
+        return; // a venue does not send again: a frame that has no room is a reported gap
+    memcpy(room, &me->frame, 8);
+    bus_window_put(&me->window, 8, me->frame);
+    me->last_id = me->frame;
+    me->put++;
+}
+
+// What a writer does before it asks its lease: everything it will act upon is chosen here.
+// A fenced writer reads the tail of its source after any doubt: the next batch begins behind it.
+static void prepare(world *w, writer *me)
+{
+    me->frame = w->venue;
+    if (w->rules->fence && me->batch == 0 && w->now >= w->frozen_until)
+        read_tail(w, me);
+}
+
+static void transmit(world *w, writer *me)
+{
+    sock *s = me->socket >= 0 ? &w->sockets[me->socket] : NULL;
+    if (!s || !s->open)
+        return;
+    for (uint64_t n; s->in_len < QUEUE && (n = bus_window_due(&me->window, clock_of(w))) != 0;) {
+        wire m = {.number = n, .behind = me->tail, .first = me->batch == 0};
+        memcpy(&m.id, bus_window_bytes(&me->window, n).ptr, 8);
+        if (m.first) {
+            me->batch = 1 + w->batches++ % 4095;
+            w->batch[me->batch].dead = false;
+        }
+        m.batch = me->batch;
+        bus_window_sent(&me->window, n, clock_of(w));
+        s->in[s->in_len++] = m;
+        if (roll(w, 3) == 0)
+            break;
+    }
+}
+
+// --- a writer: the lease ------------------------------------------------------------------------------------
+
+static void apply_call(world *w, int self)
+{
+    lease_call *c = &w->writers[self].call;
+    c->applied = true;
+    c->ok = true;
+    if (c->step == BUS_LEASE_READ) {
+        c->revision = w->lease_revision;
+        c->is_free = w->lease_holder < 0;
+        return;
+    }
+    c->ok = c->expected == w->lease_revision;
+    if (c->ok) {
+        c->revision = ++w->lease_revision;
+        w->lease_holder = self;
+    }
+}
+
+static void finish_call(world *w, writer *me)
+{
+    lease_call c = me->call;
+    me->call.step = BUS_LEASE_WAIT;
+    bus_mono started = {c.started_ms * 1000000};
+    if (c.step == BUS_LEASE_READ) {
+        if (c.applied && !c.lost)
+            bus_lease_logic_seen(&me->lease, c.revision, c.is_free, clock_of(w));
+        return;
+    }
+    bus_lease_write result = !c.applied || c.lost ? BUS_LEASE_UNKNOWN
+                             : c.ok               ? BUS_LEASE_WRITTEN
+                                                  : BUS_LEASE_CONFLICT;
+    bus_lease_logic_written(&me->lease, result, c.revision, started, clock_of(w));
+}
+
+static void begin_call(world *w, writer *me)
+{
+    uint64_t expected;
+    bus_lease_step step = bus_lease_logic_step(&me->lease, clock_of(w), &expected);
+    if (step == BUS_LEASE_WAIT)
+        return;
+    int64_t slow = roll(w, 10) == 0 ? roll(w, 4000) : roll(w, 100);
+    me->call = (lease_call){.step = step,
+                            .expected = expected,
+                            .started_ms = w->now,
+                            .apply_ms = w->now + slow,
+                            .answer_ms = w->now + slow + roll(w, 100),
+                            .lost = !w->quiet && roll(w, 20) == 0};
+}
+
+// The lease's requests run on the broker's time, whether their writer is stopped or not.
+static void run_lease_calls(world *w)
+{
+    for (int i = 0; i < w->rules->writers; i++) {
+        lease_call *c = &w->writers[i].call;
+        if (c->step != BUS_LEASE_WAIT && !c->applied && w->now >= c->apply_ms &&
+            w->now >= w->frozen_until)
+            apply_call(w, i);
+    }
+}
+
+static void keep_lease(world *w, writer *me)
+{
+    const lease_call *c = &me->call;
+    if (c->step == BUS_LEASE_WAIT)
+        begin_call(w, me);
+    else if ((c->applied && w->now >= c->answer_ms) || w->now >= c->started_ms + 5000)
+        finish_call(w, me);
+    bool held = bus_lease_logic_held(&me->lease, clock_of(w));
+    me->active =
+        held && me->fence == me->lease.fence; // a lapse that a late answer heals is no new session
+    if (!held || me->active || w->now < w->frozen_until)
+        return;
+    // Just taken: whatever an earlier session had under way is given up, the tail of the stream tells on.
+    bus_window_release(&me->window);
+    bus_window_init(&me->window, WINDOW, WINDOW * 8);
+    if (me->socket >= 0)
+        w->sockets[me->socket].open = false;
+    me->batch = 0;
+    for (uint64_t i = 0; i < w->length; i++)
+        if (w->stream[i].id > me->last_id)
+            me->last_id = w->stream[i].id;
+    me->fence = me->lease.fence;
+    me->active = true;
+}
+
+static void run_writer(world *w, int self)
+{
+    writer *me = &w->writers[self];
+    if (w->now < me->paused_until)
+        return;
+    // Prepared and asked in one step, acted upon in the next: a pause fits between.
+    bool may = me->checked;
+    me->checked = false;
+    if (!may) {
+        if (w->rules->writers > 1)
+            keep_lease(w, me);
+        connect_again(w, self);
+        take_answers(w, me);
+        prepare(w, me);
+        me->checked =
+            w->rules->writers == 1 || (me->active && bus_lease_logic_held(&me->lease, clock_of(w)));
+        return;
+    }
+    publish(w, me);
+    transmit(w, me);
+}
+
+// --- rounds -------------------------------------------------------------------------------------------------
+
+static void begin(world *w, const family *rules, uint64_t seed)
+{
+    memset(w, 0, sizeof *w);
+    w->rules = rules;
+    w->seed = seed;
+    w->rng = seed * 0x9e3779b97f4a7c15u + 0x1234567;
+    w->lease_holder = -1;
+    for (int i = 0; i < rules->writers; i++) {
+        bus_window_init(&w->writers[i].window, WINDOW, WINDOW * 8);
+        bus_lease_logic_init(&w->writers[i].lease, BUS_SPAN_MS(LEASE_MS));
+        w->writers[i].socket = -1;
+    }
+}
+
+static void step(world *w)
+{
+    w->now += TICK_MS;
+    if (roll(w, 3) == 0)
+        w->venue++;
+    if (!w->quiet)
+        break_something(w);
+    run_broker(w);
+    run_lease_calls(w);
+    for (int i = 0; i < w->rules->writers; i++)
+        run_writer(w, i);
+}
+
+static void settle(world *w)
+{
+    w->quiet = true;
+    w->frozen_until = w->declines_until = 0;
+    for (int i = 0; i < SOCKETS; i++)
+        w->sockets[i].stuck_until = 0;
+    for (int i = 0; i < WRITERS; i++)
+        w->writers[i].paused_until = 0;
+    for (int i = 0; i < 800;
+         i++) // 40 s: a lease and an idle batch run out, the longest pause is over
+        step(w);
+}
+
+static void end(world *w)
+{
+    for (int i = 0; i < w->rules->writers; i++)
+        bus_window_release(&w->writers[i].window);
+}
+
+tally play(const family *rules, uint64_t rounds, int steps)
+{
+    tally t = {.rounds = rounds};
+    world *w = malloc(sizeof *w);
+    for (uint64_t seed = 1; seed <= rounds; seed++) {
+        begin(w, rules, seed);
+        for (int i = 0; i < steps && w->length < STREAM_MAX - 64; i++)
+            step(w);
+        settle(w);
+        bool stuck = rules->writers == 1 && bus_window_count(&w->writers[0].window) > 0;
+        t.stored += w->length;
+        t.twice += w->twice;
+        t.disorder += w->disorder;
+        t.unproven += w->ack_without_message;
+        t.stuck += stuck;
+        if ((w->twice || w->disorder || w->ack_without_message || stuck) && !t.seed)
+            t.seed = seed;
+        end(w);
+    }
+    free(w);
+    return t;
+}
