@@ -11,6 +11,7 @@
 #include "workhost/code.h"
 #include "workhost/engines/engine.h"
 #include "workhost/fetch.h"
+#include "workhost/runtime/progress.h"
 
 // Names as protobuf-c makes them, shortened.
 #define MSG(name)  Virtufin__Workmanager__V1__##name
@@ -344,6 +345,42 @@ static void on_stop(void *ctx, bus_call *call, const ProtobufCMessage *message)
         bus_call_reply(call, &reply.base);
 }
 
+typedef struct {
+    char key[128];
+} key_text;
+
+typedef struct {
+    key_text *keys;
+    size_t count, cap;
+} key_list;
+
+static void keep_key(void *ctx, const bus_kv_entry *entry)
+{
+    key_list *list = ctx;
+    if (list->count < list->cap && entry->key.len < sizeof list->keys[0].key)
+        bus_view_copy(entry->key, list->keys[list->count++].key, sizeof list->keys[0].key);
+}
+
+// What the worker left in each scenario. A runtime that is just ending finds its key gone and writes no
+// more: its writes name the revision they follow.
+static bus_err erase_progress(work_host_daemon *h, const char *name)
+{
+    bus_err err = BUS_OK;
+    key_list list = {.cap = 2 * WORK_CELLS_MAX};
+    list.keys = calloc(list.cap, sizeof *list.keys);
+    if (!list.keys)
+        return bus_fail(BUS_ENOMEM, "keys of worker '%s'", name);
+    for (int i = 0; i < 2 && !err; i++) {
+        char pattern[80];
+        snprintf(pattern, sizeof pattern, i ? "sc.*.%s.state" : "sc.*.%s", name);
+        err = bus_kv_each(h->conn, WORK_BUCKET, pattern, keep_key, &list);
+    }
+    for (size_t i = 0; i < list.count && !err; i++)
+        err = bus_kv_delete(h->conn, WORK_BUCKET, list.keys[i].key, 0);
+    free(list.keys);
+    return bus_note(err, "erasing what worker '%s' left", name);
+}
+
 static bus_err delete_worker(work_host_daemon *h, const char *id)
 {
     bus_err err = work_host_ready(h);
@@ -355,12 +392,14 @@ static bus_err delete_worker(work_host_daemon *h, const char *id)
     if (r->declared)
         return bus_fail(BUS_ESTATE, "worker '%s' is declared in %s: remove it there", r->name,
                         r->file);
-    err = work_record_erase(h->conn, r);
+    r->running = false;
+    work_host_reconcile(h);
+    err = erase_progress(h, r->name);
+    if (!err)
+        err = work_record_erase(h->conn, r);
     if (err)
         return err;
     audit("delete", r);
-    r->running = false;
-    work_host_reconcile(h);
     work_status(h, r, "", "stopped", NULL, NULL);
     work_roster_remove(&h->roster, r);
     return BUS_OK;

@@ -183,6 +183,26 @@ def test_live_and_a_backtest_decide_the_same_and_as_plain_arithmetic_says(work, 
     assert daemon.running
 
 
+def test_a_run_that_is_over_stays_as_it_is_when_workhostd_starts_again(work, bus):
+    declare(work.folder, "probe", {}, PROBE, scenarios=[])
+    daemon = work()
+    publish(bus, [trade(i, "1") for i in range(1, 501)])
+    scenario(bus, "Create", id="bt1", market={"lane": "hyp", "selector": "mon"}, strategy={"id": "probe"})
+    replay(bus, "Start", stream="ACT", selector="mon", speed="max", scenarios=["bt1"])
+    before = wait_done(bus, "bt1", "probe", 500, end=True)
+    daemon.signal(signal.SIGTERM)
+    until(lambda: not daemon.running, "its end")
+    work()
+    time.sleep(0.5)
+    after = progress(bus, "bt1", "probe")
+    assert (after["runid"], after["done_seq"], after["end"]) == (before["runid"], 500, True)
+    probe_is_undisturbed(outputs(bus, "bt1", "probe"), 500)
+    replay(bus, "Start", stream="ACT", selector="mon", speed="max", scenarios=["bt1"])
+    again = until(lambda: (lambda p: p if p["runid"] != before["runid"] and p["end"] else None)(
+        progress(bus, "bt1", "probe")), "another run")
+    probe_is_undisturbed(outputs(bus, "bt1", "probe", again["runid"]), 500)
+
+
 def test_outputs_carry_what_the_rules_say(work, bus):
     declare(work.folder, "probe", {}, PROBE)
     work()
@@ -456,6 +476,8 @@ def test_a_worker_is_created_started_given_new_code_stopped_and_deleted(work, bu
     rpc(bus, "StopWorker", id="mine")
     rpc(bus, "DeleteWorker", id="mine")
     assert rpc(bus, "ListWorkers")["workers"] == []
+    time.sleep(0.5)
+    assert bus.kv("workers") == {}
 
 
 def test_a_created_worker_outlives_workhostd(work, bus):

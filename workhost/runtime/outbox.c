@@ -69,7 +69,7 @@ bus_err work_outbox_open(work_outbox **out, bus_conn *conn, const work_plan *pla
     bus_publisher_opts publisher = {
         .conn = plan->conn, .window_msgs_max = WINDOW, .on_ack = on_ack, .on_ack_ctx = o};
     publisher.conn.name = "workhostd-runtime";
-    publisher.conn.profile = BUS_PROFILE_BULK;
+    publisher.conn.profile = plan->hyp ? BUS_PROFILE_BULK : BUS_PROFILE_LATENCY;
     bus_err err = bus_registry_open(&o->registry, conn, &registry);
     if (!err)
         err = bus_publisher_open(&o->publisher, &publisher);
