@@ -1,5 +1,3 @@
-#include "feeds/feed.h"
-
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -7,13 +5,9 @@
 #include <string.h>
 
 #include "bus/base/log.h"
-#include "bus/nats/lease.h"
-#include "feeds/backoff.h"
-#include "feeds/connection.h"
 #include "feeds/counters.h"
-#include "feeds/lifecycle.h"
+#include "feeds/feed_impl.h"
 #include "feeds/recall.h"
-#include "feeds/requests.h"
 
 enum {
     TURN_MAX_MS = 20,
@@ -24,77 +18,41 @@ enum {
     STOP_OUTBOX_MS = 3500,
 };
 
-typedef enum { WANT_LEASE, WANT_RECALL, RUNNING, STOPPING, ENDED } phase;
-
-struct feed {
-    feed_settings set;
-    pthread_t thread;
-    bool thread_runs;
-    _Atomic bool stop;
-    bus_wake done;
-    feed_status status;
-    // all below belongs to the venue thread
-    phase phase;
-    feed_net *net;
-    bus_lease *lease;
-    feed_outbox outbox;
-    bool outbox_open;
-    feed_session *session;
-    feed_connection live, coming; // coming: connecting, or up and waiting to take over
-    bool have_live, have_coming, gave_up;
-    feed_backoff backoff;
-    bus_mono connect_due, next_tick, recall_due;
-    bus_wall created;
-    feed_lifecycle life;
-    feed_requests requests;
-    bus_mono stop_since;
-    char why[256];
-};
-
 // Frames that waited through a change of connection may have been read before the last one published.
-static bus_recorded_time not_before_last(const feed *f, bus_recorded_time received)
+bus_recorded_time feed_not_before_last(const feed *f, bus_recorded_time received)
 {
     bool before = f->session && received.ns < f->session->last_received.ns;
     return before ? f->session->last_received : received;
 }
 
-static feed_now now_of(const feed *f)
+feed_now feed_now_of(const feed *f)
 {
     feed_now now = {.mono = bus_now_mono(), .wall = bus_now_wall()};
     feed_fifo_record head;
     now.received.ns = now.wall.ns;
     // what we make while frames wait is not younger than they are
     if (f->have_live && feed_fifo_front(&f->live.queue, &head) && head.at < now.received.ns)
-        now.received = not_before_last(f, (bus_recorded_time){head.at});
+        now.received = feed_not_before_last(f, (bus_recorded_time){head.at});
     return now;
 }
 
-static void why(feed *f, const char *text)
+void feed_why(feed *f, const char *text)
 {
     snprintf(f->why, sizeof f->why, "%s", text);
 }
 
-static feed_link link_of(const feed *f, bool rotation)
-{
-    return (feed_link){.connection_id = f->set.connection_id,
-                       .url = f->set.ws_url,
-                       .attempt = f->backoff.failures,
-                       .streams = f->set.symbol_count * f->set.channel_count,
-                       .rotation = rotation};
-}
-
 static void tell_status(feed *f)
 {
-    feed_status_view view = {.leased = f->phase > WANT_LEASE,
-                             .recalled = f->phase > WANT_RECALL,
+    feed_status_view view = {.leased = f->phase > FEED_WANT_LEASE,
+                             .recalled = f->phase > FEED_WANT_RECALL,
                              .attempt = f->backoff.failures,
                              .streams = f->set.symbol_count * f->set.channel_count,
                              .created = f->created};
-    bool up = f->phase == RUNNING && f->have_live;
-    view.kind = up                                           ? FEED_STATUS_CONNECTED
-                : f->gave_up || f->phase >= STOPPING         ? FEED_STATUS_DISCONNECTED
-                : f->phase == RUNNING && f->backoff.failures ? FEED_STATUS_ERROR
-                                                             : FEED_STATUS_CONNECTING;
+    bool up = f->phase == FEED_RUNNING && f->have_live;
+    view.kind = up                                                ? FEED_STATUS_CONNECTED
+                : f->gave_up || f->phase >= FEED_STOPPING         ? FEED_STATUS_DISCONNECTED
+                : f->phase == FEED_RUNNING && f->backoff.failures ? FEED_STATUS_ERROR
+                                                                  : FEED_STATUS_CONNECTING;
     if (!up)
         snprintf(view.why, sizeof view.why, "%s", f->why);
     feed_status_set(&f->status, &view);
@@ -132,91 +90,7 @@ static bus_err session_open(feed *f)
     return f->set.venue->open(&f->session, &opts);
 }
 
-// --- the connections ---------------------------------------------------------------------------------
-
-static void connect_failed(feed *f, const feed_connection *c)
-{
-    bus_span wait = feed_backoff_failed(&f->backoff);
-    bus_warn("connection to %s: %s (%s); next try in %lld ms", f->set.ws_url, c->text, c->reason,
-             (long long)(wait.ns / 1000000));
-    feed_count(FEED_COUNT_FAILURES, 1);
-    why(f, c->text);
-    feed_lifecycle_tell(&f->life, &f->outbox, "error", 0, c->reason, c->text);
-    f->connect_due = bus_mono_add(bus_now_mono(), wait);
-    if (f->set.reconnect_attempts && f->backoff.failures >= f->set.reconnect_attempts &&
-        !f->have_live) {
-        f->gave_up = true;
-        bus_error("giving up on %s after %u tries", f->set.ws_url, f->backoff.failures);
-        feed_lifecycle_tell(&f->life, &f->outbox, "disconnected", 0, NULL, NULL);
-    }
-}
-
-static void connect_start(feed *f)
-{
-    feed_connection_opts opts = {.venue = f->set.venue,
-                                 .session = f->session,
-                                 .url = f->set.ws_url,
-                                 .connect_timeout = f->set.connect_timeout,
-                                 .stale_after = f->set.stale_after,
-                                 .dead_after = f->set.dead_after,
-                                 .queue_bytes = f->set.queue_bytes};
-    bool again = f->created.ns != 0 && !f->have_live;
-    if (!f->have_live)
-        feed_lifecycle_tell(&f->life, &f->outbox, again ? "reconnecting" : "connecting",
-                            again ? f->backoff.failures + 1 : 0, NULL, NULL);
-    if (!f->created.ns)
-        f->created = bus_now_wall();
-    f->have_coming = true;
-    if (feed_connection_open(&f->coming, f->net, &opts, bus_now_mono()))
-        feed_connection_end(&f->coming, "refused", bus_err_text());
-}
-
-static void coming_over(feed *f)
-{
-    connect_failed(f, &f->coming);
-    feed_connection_close(&f->coming, true);
-    f->have_coming = false;
-}
-
-// The old connection's end. rotation: the other one carries the streams.
-static void live_over(feed *f, const char *reason, const char *text, bool rotation)
-{
-    feed_link link = link_of(f, rotation);
-    f->have_live = false; // first: what is still in its queue was received before now
-    feed_now now = now_of(f);
-    feed_session_down(f->session, &link, reason, text, &now);
-    if (!rotation) {
-        bus_warn("connection to %s ended: %s (%s)", f->set.ws_url, text, reason);
-        feed_lifecycle_tell(&f->life, &f->outbox, "error", 0, reason, text);
-        why(f, text);
-    }
-    feed_connection_close(&f->live, !rotation);
-}
-
-static void pass_socket(feed_connection *to, feed_connection *from);
-
-static void take_over(feed *f)
-{
-    bool rotation = f->have_live;
-    feed_connection old = f->live;
-    feed_link link = link_of(f, rotation);
-    f->live = f->coming;
-    pass_socket(&f->live, &f->coming);
-    f->have_live = true;
-    f->have_coming = false;
-    feed_now now = now_of(f);
-    feed_session_opened(f->session, &now);
-    feed_session_up(f->session, &link, &now);
-    if (rotation) {
-        feed_session_down(f->session, &link, "rotation", "a new connection took over", &now);
-        feed_connection_close(&old, false);
-        feed_count(FEED_COUNT_ROTATIONS, 1);
-    } else {
-        feed_lifecycle_tell(&f->life, &f->outbox, "connected", 0, NULL, NULL);
-        bus_info("connected to %s: %u streams", f->set.ws_url, link.streams);
-    }
-    feed_backoff_worked(&f->backoff);
-}
+// --- frames ---------------------------------------------------------------------------------------
 
 // A frame of the live connection.
 static void take_frame(feed *f, bus_view text, bus_recorded_time received)
@@ -245,16 +119,9 @@ static void take_frame(feed *f, bus_view text, bus_recorded_time received)
 
 // --- callbacks of the sockets ------------------------------------------------------------------------
 
-static feed_connection *connection_of(feed *f, feed_socket *socket)
-{
-    if (f->have_live && f->live.socket == socket)
-        return &f->live;
-    return f->have_coming && f->coming.socket == socket ? &f->coming : NULL;
-}
-
 static void on_opened(void *ctx, feed_socket *socket)
 {
-    feed_connection *c = connection_of(ctx, socket);
+    feed_connection *c = feed_connection_of(ctx, socket);
     if (c)
         feed_connection_opened(c, bus_now_mono());
 }
@@ -262,7 +129,7 @@ static void on_opened(void *ctx, feed_socket *socket)
 static void on_message(void *ctx, feed_socket *socket, bus_view text, bus_recorded_time received)
 {
     feed *f = ctx;
-    feed_connection *c = connection_of(f, socket);
+    feed_connection *c = feed_connection_of(f, socket);
     if (!c || c->state == FEED_OVER)
         return;
     bus_mono now = bus_now_mono();
@@ -271,7 +138,7 @@ static void on_message(void *ctx, feed_socket *socket, bus_view text, bus_record
     if (c == &f->coming && feed_connection_control(c, text, now))
         return;
     if (c == &f->live && c->queue.count == 0 && feed_outbox_ready(&f->outbox) &&
-        f->phase == RUNNING)
+        f->phase == FEED_RUNNING)
         take_frame(f, text, received);
     else
         feed_connection_keep(c, text, received);
@@ -279,14 +146,14 @@ static void on_message(void *ctx, feed_socket *socket, bus_view text, bus_record
 
 static void on_alive(void *ctx, feed_socket *socket)
 {
-    feed_connection *c = connection_of(ctx, socket);
+    feed_connection *c = feed_connection_of(ctx, socket);
     if (c)
         feed_connection_alive(c, bus_now_mono());
 }
 
 static void on_closed(void *ctx, feed_socket *socket, bool clean, const char *text)
 {
-    feed_connection *c = connection_of(ctx, socket);
+    feed_connection *c = feed_connection_of(ctx, socket);
     if (c)
         feed_connection_closed(c, clean, text);
 }
@@ -296,19 +163,13 @@ static void on_answered(void *ctx, uint64_t tag, int status, bus_view body, cons
     feed_requests_answer(&((feed *)ctx)->requests, tag, status, body, text);
 }
 
-static void pass_socket(feed_connection *to, feed_connection *from)
-{
-    to->socket = from->socket;
-    *from = (feed_connection){0};
-}
-
 // --- turns -------------------------------------------------------------------------------------------
 
 static void take_answers(feed *f)
 {
     feed_answer a;
     while (feed_outbox_ready(&f->outbox) && feed_requests_next(&f->requests, &a)) {
-        feed_now now = now_of(f);
+        feed_now now = feed_now_of(f);
         if (a.status == 0)
             bus_warn("%s: %s", a.request.path, a.text);
         if (f->session->venue->response(f->session, &a.request, a.status, a.body, &now))
@@ -323,44 +184,10 @@ static void take_queue(feed *f)
     for (int i = 0; i < FRAMES_A_TURN && feed_outbox_ready(&f->outbox); i++) {
         if (!feed_fifo_front(&f->live.queue, &r))
             break;
-        take_frame(f, r.piece[0], not_before_last(f, (bus_recorded_time){r.at}));
+        take_frame(f, r.piece[0], feed_not_before_last(f, (bus_recorded_time){r.at}));
         feed_fifo_pop(&f->live.queue);
     }
     feed_connection_relieve(&f->live);
-}
-
-// Frames of the old connection come first, also those that still wait.
-static bool may_take_over(const feed *f, bus_mono now)
-{
-    if (!f->have_live)
-        return true;
-    bool overlapped = now.ns - f->coming.up_since.ns >= f->set.rotate_overlap.ns;
-    return f->live.queue.count == 0 && (f->live.state == FEED_OVER || overlapped);
-}
-
-static void connections_turn(feed *f, bus_mono now)
-{
-    if (f->have_live && feed_connection_tick(&f->live, now)) {
-        feed_now at = now_of(f);
-        bus_warn("nothing from %s for %lld ms", f->set.venue->name,
-                 (long long)(f->set.stale_after.ns / 1000000));
-        feed_session_stale(f->session, bus_mono_since(now, f->live.last_frame), f->set.stale_after,
-                           &at);
-    }
-    if (f->have_coming) {
-        feed_connection_tick(&f->coming, now);
-        if (f->coming.state == FEED_OVER)
-            coming_over(f);
-        else if (f->coming.state == FEED_UP && may_take_over(f, now))
-            take_over(f);
-    }
-    // what a dead connection had delivered is taken first
-    if (f->have_live && f->live.state == FEED_OVER && f->live.queue.count == 0)
-        live_over(f, f->live.reason, f->live.text, false);
-    bool rotate = f->have_live &&
-                  (f->live.shutdown || now.ns - f->live.up_since.ns >= f->set.rotate_after.ns);
-    if (!f->have_coming && !f->gave_up && now.ns >= f->connect_due.ns && (!f->have_live || rotate))
-        connect_start(f);
 }
 
 static void run(feed *f, bus_mono now)
@@ -370,12 +197,12 @@ static void run(feed *f, bus_mono now)
         take_queue(f);
     if (!feed_outbox_ready(&f->outbox))
         return; // the publisher's wake brings us back
-    connections_turn(f, now);
+    feed_links_turn(f, now);
     if (now.ns < f->next_tick.ns)
         return;
     f->next_tick = bus_mono_add(now, BUS_SPAN_MS(TICK_MS));
     if (f->have_live) {
-        feed_now at = now_of(f);
+        feed_now at = feed_now_of(f);
         f->session->venue->tick(f->session, &at);
     }
     feed_count_session(&f->session->stats, &f->outbox,
@@ -385,11 +212,7 @@ static void run(feed *f, bus_mono now)
 // Everything that must not outlive the lease.
 static void drop_all(feed *f)
 {
-    if (f->have_live)
-        feed_connection_close(&f->live, true);
-    if (f->have_coming)
-        feed_connection_close(&f->coming, true);
-    f->have_live = f->have_coming = false;
+    feed_links_drop(f);
     if (f->outbox_open)
         feed_outbox_close(&f->outbox);
     f->outbox_open = false;
@@ -414,7 +237,7 @@ static void want_lease(feed *f)
         return;
     }
     f->recall_due = bus_now_mono();
-    f->phase = WANT_RECALL;
+    f->phase = FEED_WANT_RECALL;
 }
 
 static bus_err recall(feed *f)
@@ -436,12 +259,13 @@ static void want_recall(feed *f, bus_mono now)
         return;
     bus_err err = recall(f);
     if (!err) {
-        f->phase = RUNNING;
+        f->phase = FEED_RUNNING;
         f->connect_due = now;
-        why(f, "connecting to the venue");
+        feed_why(f, "connecting to the venue");
         return;
     }
-    why(f, err == BUS_ENOTFOUND ? "the stream ACT is not there (stored makes it)" : bus_err_text());
+    feed_why(f, err == BUS_ENOTFOUND ? "the stream ACT is not there (stored makes it)"
+                                     : bus_err_text());
     bus_debug("%s", bus_err_text());
     f->recall_due = bus_mono_add(now, BUS_SPAN_MS(RECALL_AGAIN_MS));
     drop_all(f); // the session may have been told half
@@ -449,18 +273,9 @@ static void want_recall(feed *f, bus_mono now)
 
 static void begin_stop(feed *f)
 {
-    if (f->phase == RUNNING && f->have_live) {
-        feed_link link = link_of(f, false);
-        feed_now now = now_of(f);
-        feed_session_down(f->session, &link, "stopped", "feedd ends", &now);
-        feed_lifecycle_tell(&f->life, &f->outbox, "disconnected", 0, NULL, NULL);
-        feed_connection_close(&f->live, false);
-        f->have_live = false;
-    }
-    if (f->have_coming)
-        feed_connection_close(&f->coming, false);
-    f->have_coming = false;
-    f->phase = STOPPING;
+    if (f->phase == FEED_RUNNING)
+        feed_links_stop(f);
+    f->phase = FEED_STOPPING;
 }
 
 // What was received is published first, and what is published acknowledged; but not for ever.
@@ -470,11 +285,11 @@ static void stop_turn(feed *f, bus_mono now)
         f->stop_since = now;
     int64_t waited_ms = (now.ns - f->stop_since.ns) / 1000000;
     bool queued = f->have_live && f->live.queue.count > 0;
-    if (f->phase < STOPPING && (!queued || waited_ms > STOP_QUEUE_MS))
+    if (f->phase < FEED_STOPPING && (!queued || waited_ms > STOP_QUEUE_MS))
         begin_stop(f);
-    if (f->phase == STOPPING &&
+    if (f->phase == FEED_STOPPING &&
         (!f->outbox_open || feed_outbox_empty(&f->outbox) || waited_ms > STOP_OUTBOX_MS))
-        f->phase = ENDED;
+        f->phase = FEED_ENDED;
 }
 
 static void turn(feed *f)
@@ -482,26 +297,26 @@ static void turn(feed *f)
     bus_mono now = bus_now_mono();
     if (f->outbox_open)
         feed_outbox_turn(&f->outbox);
-    if (f->phase > WANT_LEASE && f->phase < STOPPING && !bus_lease_poll(f->lease, NULL)) {
+    if (f->phase > FEED_WANT_LEASE && f->phase < FEED_STOPPING && !bus_lease_poll(f->lease, NULL)) {
         bus_error("the lease on %s is lost: everything begins anew", f->set.venue->name);
         drop_all(f);
-        f->phase = WANT_LEASE;
+        f->phase = FEED_WANT_LEASE;
     }
     if (f->outbox_open && f->outbox.lost) {
         bus_error("events could not be kept for the broker: everything begins anew");
         drop_all(f);
-        f->phase = WANT_LEASE;
+        f->phase = FEED_WANT_LEASE;
     }
     if (atomic_load(&f->stop))
         stop_turn(f, now);
     switch (f->phase) {
-    case WANT_LEASE:
+    case FEED_WANT_LEASE:
         want_lease(f);
         break;
-    case WANT_RECALL:
+    case FEED_WANT_RECALL:
         want_recall(f, now);
         break;
-    case RUNNING:
+    case FEED_RUNNING:
         run(f, now);
         break;
     default:
@@ -513,7 +328,7 @@ static void turn(feed *f)
 static void *venue_thread(void *arg)
 {
     feed *f = arg;
-    while (f->phase != ENDED) {
+    while (f->phase != FEED_ENDED) {
         feed_net_turn(f->net);
         turn(f);
     }
@@ -573,7 +388,7 @@ bus_err feed_open(feed **out, const feed_settings *settings)
     feed_status_init(&f->status, settings->status_changed);
     feed_backoff_init(&f->backoff, settings->reconnect_min, settings->reconnect_max,
                       (uint64_t)bus_now_wall().ns ^ (uint64_t)(uintptr_t)f);
-    why(f, "no lease yet");
+    feed_why(f, "no lease yet");
     bus_err err = open_parts(f);
     if (!err && pthread_create(&f->thread, NULL, venue_thread, f))
         err = bus_fail(BUS_EIO, "the venue thread");

@@ -1,6 +1,6 @@
 // snapshot: an order book as orderbook.snapshot events, in parts that fit an event.
 // The levels come best first, all bids and then all asks, and are cut where a part is full.
-// Thread: the venue's. Source: schemas/specs/market-events.md, "orderbook.snapshot".
+// Thread: the venue's. Source: schemas/specs/market-events.md, "Subjects and data".
 #ifndef FEEDS_VENUES_SNAPSHOT_H
 #define FEEDS_VENUES_SNAPSHOT_H
 

@@ -1,0 +1,64 @@
+// feed, inside: what its files share.
+//   feed.c        the thread: phases, frames and answers to the adapter, its end
+//   feed_links.c  the one or two connections to the venue: trying, renewing, taking over, ending
+// Thread: the venue's, but for what feed.h says. Source: schemas/specs/feedd.md.
+#ifndef FEEDS_FEED_IMPL_H
+#define FEEDS_FEED_IMPL_H
+
+#include <stdatomic.h>
+
+#include "bus/nats/lease.h"
+#include "feeds/backoff.h"
+#include "feeds/connection.h"
+#include "feeds/feed.h"
+#include "feeds/lifecycle.h"
+#include "feeds/requests.h"
+
+typedef enum {
+    FEED_WANT_LEASE,
+    FEED_WANT_RECALL,
+    FEED_RUNNING,
+    FEED_STOPPING,
+    FEED_ENDED
+} feed_phase;
+
+struct feed {
+    feed_settings set;
+    pthread_t thread;
+    bool thread_runs;
+    _Atomic bool stop;
+    bus_wake done;
+    feed_status status;
+    // all below belongs to the venue thread
+    feed_phase phase;
+    feed_net *net;
+    bus_lease *lease;
+    feed_outbox outbox;
+    bool outbox_open;
+    feed_session *session;
+    feed_connection live, coming; // coming: connecting, or up and waiting to take over
+    bool have_live, have_coming, gave_up;
+    feed_backoff backoff;
+    bus_mono connect_due, next_tick, recall_due;
+    bus_wall created;
+    feed_lifecycle life;
+    feed_requests requests;
+    bus_mono stop_since;
+    char why[256];
+};
+
+// feed_now_of: the present, for events of our own making; not younger than a frame that waits.
+feed_now feed_now_of(const feed *f);
+// feed_not_before_last: frames that waited through a change of connection may have been read before the
+// last one published.
+bus_recorded_time feed_not_before_last(const feed *f, bus_recorded_time received);
+void feed_why(feed *f, const char *text);
+
+// feed_links.c
+feed_link feed_link_of(const feed *f, bool rotation);
+void feed_links_turn(feed *f, bus_mono now);
+feed_connection *feed_connection_of(feed *f, const feed_socket *socket); // NULL: of neither
+void feed_links_stop(feed *f); // tells that it ended, closes in order
+void feed_links_drop(feed *f); // without a word
+
+#endif
