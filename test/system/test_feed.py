@@ -5,7 +5,7 @@ import re
 import time
 
 import pytest
-from support.feed import Exchange, read_lane, start_feed, wait_quiet
+from support.feed import SHORT_LEASE, Exchange, read_lane, start_feed, wait_quiet
 from support.places import BUILD, PATIENCE
 
 SPOT = ["trade", "bookTicker", "depth@100ms"]
@@ -256,11 +256,11 @@ def test_a_killed_feed_loses_only_what_a_gap_names(stack, bus):
     stack.start("stored")
     exchange = Exchange(stack, "--symbols", "BTCUSDT,ETHUSDT", "--rate", "1500")
     channels = [*SPOT, "kline_1s", "aggTrade"]
-    start_feed(stack, exchange, ["BTCUSDT", "ETHUSDT"], channels)
+    start_feed(stack, exchange, ["BTCUSDT", "ETHUSDT"], channels, *SHORT_LEASE)
     for count in range(2, 4):
         time.sleep(1.5)
         stack["feedd"].kill()
-        start_feed(stack, exchange, ["BTCUSDT", "ETHUSDT"], channels)
+        start_feed(stack, exchange, ["BTCUSDT", "ETHUSDT"], channels, *SHORT_LEASE)
         tally = wait_events(bus, lambda t: len(t.events("whole")) >= 2 * count)
         windows = [e["data"] for e in tally.events("gap") if "channel" not in e["data"]]
         assert len(windows) == count - 1 and windows[-1]["reason"] == "restart"
@@ -272,10 +272,10 @@ def test_a_killed_feed_loses_only_what_a_gap_names(stack, bus):
 def test_a_capture_goes_on_after_a_kill(stack, bus, expected):
     stack.start("stored")
     exchange = Exchange(stack, "--capture", SMALL / "small.gz", "--speed", "1x")
-    start_feed(stack, exchange, ["TESTUSDT"], SPOT)
+    start_feed(stack, exchange, ["TESTUSDT"], SPOT, *SHORT_LEASE)
     bus.wait_stream("ACT", 1200)
     stack["feedd"].kill()
-    start_feed(stack, exchange, ["TESTUSDT"], SPOT)
+    start_feed(stack, exchange, ["TESTUSDT"], SPOT, *SHORT_LEASE)
     exchange.wait_state("ended", 60)
     wait_quiet(bus)
     tally = read_lane(bus)
@@ -287,7 +287,7 @@ def test_a_capture_goes_on_after_a_kill(stack, bus, expected):
 def test_a_broker_that_goes_away_costs_nothing(stack, bus, how):
     stack.start("stored")
     exchange = Exchange(stack, "--symbols", "BTCUSDT", "--rate", "1500")
-    start_feed(stack, exchange, ["BTCUSDT"], SPOT, "--lease-span", "30s")
+    start_feed(stack, exchange, ["BTCUSDT"], SPOT)
     bus.wait_stream("ACT", 1000)
     if how == "restart":
         stack.broker.restart()

@@ -56,11 +56,15 @@ class Exchange:
             time.sleep(0.05)
 
 
+# A test that kills a feed waits for its place that long.
+SHORT_LEASE = ("--lease-span", f"{int(2000 * PATIENCE)}ms")
+
+
 def start_feed(stack, exchange, symbols, channels, *args, ready=True, **options):
     url = f"127.0.0.1:{exchange.port}"
     return stack.start("feedd", "--ws-url", f"ws://{url}", "--rest-url", f"http://{url}",
                        "--symbols", ",".join(symbols), "--channels", ",".join(channels),
-                       "--lease-span", "2s", "--snapshot-every", "1h", *args, ready=ready, **options)
+                       "--snapshot-every", "1h", *args, ready=ready, **options)
 
 
 def is_zero(quantity):
