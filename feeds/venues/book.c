@@ -3,6 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum {
+    FREE_LEAST = 64, // free places of a side that are never worth tidying
+    FREE_REACH = 32, // how far to look for one
+};
+
 static const uint64_t power[19] = {1,
                                    10,
                                    100,
@@ -40,8 +45,8 @@ void feed_book_release(feed_book *book)
 
 void feed_book_clear(feed_book *book)
 {
-    book->side[FEED_BID].count = 0;
-    book->side[FEED_ASK].count = 0;
+    for (int s = 0; s < 2; s++)
+        book->side[s].count = book->side[s].free = 0;
     book->mark[FEED_BID] = book->mark[FEED_ASK] = INT64_MIN;
 }
 
@@ -175,27 +180,78 @@ static uint32_t find(const feed_levels *levels, int64_t key)
     return low;
 }
 
+static void tidy(feed_levels *levels)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; levels->free && i < levels->count; i++) {
+        if (levels->quantity[i] == 0)
+            continue;
+        levels->key[kept] = levels->key[i];
+        levels->quantity[kept++] = levels->quantity[i];
+    }
+    if (levels->free)
+        levels->count = kept;
+    levels->free = 0;
+}
+
+void feed_book_tidy(feed_book *book)
+{
+    tidy(&book->side[FEED_BID]);
+    tidy(&book->side[FEED_ASK]);
+}
+
 static void cut(feed_levels *levels, uint32_t at)
 {
-    size_t after = levels->count - at - 1;
-    memmove(levels->key + at, levels->key + at + 1, after * sizeof *levels->key);
-    memmove(levels->quantity + at, levels->quantity + at + 1, after * sizeof *levels->quantity);
-    levels->count--;
+    if (levels->quantity[at] == 0)
+        return;
+    levels->quantity[at] = 0;
+    levels->free++;
+    if (levels->free > FREE_LEAST && levels->free > levels->count / 4)
+        tidy(levels);
+}
+
+static void move(feed_levels *levels, uint32_t to, uint32_t from, uint32_t count)
+{
+    memmove(levels->key + to, levels->key + from, count * sizeof *levels->key);
+    memmove(levels->quantity + to, levels->quantity + from, count * sizeof *levels->quantity);
+}
+
+// Makes place for a key that belongs before index `at`, taking the nearest free place within reach;
+// returns the index to write to, or UINT32_MAX when there is none.
+static uint32_t take_free(feed_levels *levels, uint32_t at)
+{
+    if (levels->free == 0)
+        return UINT32_MAX;
+    for (uint32_t d = 0; d < FREE_REACH; d++) {
+        if (at + d < levels->count && levels->quantity[at + d] == 0) {
+            move(levels, at + 1, at, d);
+            levels->free--;
+            return at;
+        }
+        if (at > d && levels->quantity[at - 1 - d] == 0) {
+            move(levels, at - 1 - d, at - d, d);
+            levels->free--;
+            return at - 1;
+        }
+    }
+    return UINT32_MAX;
 }
 
 static bus_err insert(feed_levels *levels, uint32_t at, int64_t key, int64_t quantity)
 {
-    if (levels->count == levels->cap) {
-        bus_err err = grow(levels);
-        if (err)
-            return err;
+    uint32_t place = take_free(levels, at);
+    if (place == UINT32_MAX) {
+        if (levels->count == levels->cap) {
+            bus_err err = grow(levels);
+            if (err)
+                return err;
+        }
+        move(levels, at + 1, at, levels->count - at);
+        levels->count++;
+        place = at;
     }
-    size_t after = levels->count - at;
-    memmove(levels->key + at + 1, levels->key + at, after * sizeof *levels->key);
-    memmove(levels->quantity + at + 1, levels->quantity + at, after * sizeof *levels->quantity);
-    levels->key[at] = key;
-    levels->quantity[at] = quantity;
-    levels->count++;
+    levels->key[place] = key;
+    levels->quantity[place] = quantity;
     return BUS_OK;
 }
 
@@ -211,10 +267,12 @@ bus_err feed_book_set(feed_book *book, feed_side side, const feed_level *level)
     int64_t key = side == FEED_BID ? p : -p;
     uint32_t at = find(levels, key);
     if (at < levels->count && levels->key[at] == key) {
-        if (q)
-            levels->quantity[at] = q;
-        else
+        if (q == 0) {
             cut(levels, at);
+        } else {
+            levels->free -= levels->quantity[at] == 0;
+            levels->quantity[at] = q;
+        }
         return BUS_OK;
     }
     return q ? insert(levels, at, key, q) : BUS_OK;

@@ -2,7 +2,9 @@
 // A side is two parallel arrays sorted from the worst level to the best, so that the busy end is where
 // inserting moves least:
 //   key[0] … key[count-1]   bids: the price; asks: the price negated; so the best has the highest key
-//   quantity[i]             > 0
+//   quantity[i]             > 0; or 0: the level was removed and its place is free
+// A removed level stays until its place is needed or a quarter of a side is free: prices come and go at
+// the same places, so nearly no change moves memory.
 // Prices and quantities are integers at the book's scales. A scale begins at 0 and is raised (every
 // level multiplied) as soon as a text needs more digits, so nothing is rounded and no instrument
 // definition is needed. The texts' own number of digits is kept for writing levels back.
@@ -25,6 +27,7 @@ typedef struct {
     int64_t *key;
     int64_t *quantity;
     uint32_t count, cap;
+    uint32_t free; // of count
 } feed_levels;
 
 typedef struct {
@@ -44,7 +47,13 @@ void feed_book_clear(feed_book *book); // keeps memory and scales
 // feed_book_set makes the quantity at a price what the level says; zero removes it, unknown ones too.
 //   errors  BUS_ERANGE not exact in 64 bits; BUS_ELIMIT, BUS_ENOMEM. The levels are as before.
 bus_err feed_book_set(feed_book *book, feed_side side, const feed_level *level);
-// feed_book_at: level i from the best (0). The texts are written with the venue's number of digits.
+static inline uint32_t feed_book_count(const feed_book *book, feed_side side)
+{
+    return book->side[side].count - book->side[side].free;
+}
+// feed_book_tidy gives the free places back; call it before levels are asked for by number.
+void feed_book_tidy(feed_book *book);
+// feed_book_at: level i from the best (0), of a tidy book. The texts are written with the venue's number of digits.
 bool feed_book_at(const feed_book *book, feed_side side, uint32_t i, bus_price *price,
                   bus_quantity *quantity);
 typedef struct {

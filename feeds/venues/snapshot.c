@@ -14,8 +14,9 @@ static void book_level(const void *from, uint32_t i, feed_level_text *out)
         feed_book_text(book, FEED_ASK, i - bids, out);
 }
 
-feed_snapshot_source feed_snapshot_of_book(const feed_book *book)
+feed_snapshot_source feed_snapshot_of_book(feed_book *book)
 {
+    feed_book_tidy(book);
     return (feed_snapshot_source){book_level, book, book->side[FEED_BID].count,
                                   book->side[FEED_ASK].count};
 }

@@ -15,7 +15,7 @@ typedef struct {
     uint32_t bids, asks;
 } feed_snapshot_source;
 
-feed_snapshot_source feed_snapshot_of_book(const feed_book *book);
+feed_snapshot_source feed_snapshot_of_book(feed_book *book); // tidies it
 // list holds the bids and then the asks, as the venue sent them.
 typedef struct {
     const feed_level_list *list;
