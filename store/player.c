@@ -95,7 +95,7 @@ static bus_err open_run(store_player *p)
         err = bus_sub_open(&p->done, p->publish, &reports);
     if (!err)
         err = store_source_open(&p->source, p->read, p->info.stream, p->info.first_seq,
-                                p->info.last_seq, p->info.selector, p->info.runid, wake_of(p));
+                                p->info.last_seq, p->info.selector, p->info.runid);
     return err;
 }
 
@@ -401,6 +401,7 @@ static bool may_play(const store_player *p)
 // Sends what may go now; true: there is more, do not sleep.
 static bool play(store_player *p)
 {
+    p->starved = false;
     for (int i = 0; i < TURN_EVENTS && may_play(p); i++) {
         bus_mono now;
         switch (store_source_fetch(&p->source)) {
@@ -413,6 +414,7 @@ static bool play(store_player *p)
             bus_debug("replay on '%s': %s", p->info.selector, bus_err_text());
             return false;
         case STORE_SOURCE_NOTHING:
+            p->starved = true;
             return false;
         }
         now = bus_now_mono();
@@ -437,6 +439,8 @@ static bus_mono next_deadline(const store_player *p, bus_mono now)
     bus_span mark = bus_credit_wait(p->credit, now);
     if (mark.ns < nap.ns)
         until = bus_mono_add(now, mark);
+    if (p->starved && may_play(p)) // the reader gives no wake
+        until = bus_mono_add(now, BUS_SPAN_MS(1));
     if (p->due.ns && may_play(p) && p->due.ns < until.ns)
         until = p->due;
     if (p->info.state == STORE_REPLAY_STARTING && p->start_until.ns < until.ns)

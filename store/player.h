@@ -23,6 +23,7 @@ typedef struct {
     bool may_miss;          // after a seek: play goes on without who did not come back
     bool range_over;        // everything has been sent; waiting for the participants
     bool blocked;           // play stood for credit since the last picture
+    bool starved;           // the source had nothing yet
     bool waited;            // the held event could not go at once: its walltime is old
     uint64_t range_first;   // of the start; seeks stay within
     bus_mono due;           // of the held event, when play waits for it; 0: it does not

@@ -13,12 +13,12 @@ enum {
 };
 
 bus_err store_source_open(store_source *s, bus_conn *conn, const char *stream, uint64_t first,
-                          uint64_t last, const char *selector, const char *runid, bus_wake wake)
+                          uint64_t last, const char *selector, const char *runid)
 {
     bus_reader_opts opts = {.stream = stream,
                             .from_seq = first,
                             .window_bytes_max = STORE_REPLAY_READ_BYTES,
-                            .wake = wake};
+                            .direct = true};
     bus_err err = bus_reader_open(&s->reader, conn, &opts);
     if (err)
         return err;

@@ -29,14 +29,14 @@ typedef struct {
 
 typedef enum {
     STORE_SOURCE_EVENT,   // held
-    STORE_SOURCE_NOTHING, // none has arrived yet: wait for the reader's wake
+    STORE_SOURCE_NOTHING, // none has arrived yet: look again in a millisecond
     STORE_SOURCE_END,     // the range is over
     STORE_SOURCE_ERROR,   // bus_err_text; try again later
 } store_source_result;
 
 // The run is [first, last] of `stream`. selector and runid are borrowed until release.
 bus_err store_source_open(store_source *source, bus_conn *conn, const char *stream, uint64_t first,
-                          uint64_t last, const char *selector, const char *runid, bus_wake wake);
+                          uint64_t last, const char *selector, const char *runid);
 void store_source_release(store_source *source); // a zeroed one is fine
 // store_source_fetch holds the next event unless one is held. Looks at a bounded number of records.
 store_source_result store_source_fetch(store_source *source);

@@ -87,6 +87,9 @@ typedef struct {
     uint32_t pending_max;    // messages held for the owner; 0: 65,536. Beyond: dropped and counted
     uint64_t bytes_max;      // the same in bytes of payload; 0: 64 MiB
     bus_wake wake;
+    // The owner takes messages straight from the library: no thread in between, which at hundreds of
+    // thousands a second costs more than the messages; but then no wake and no bounds either.
+    bool direct;
 } bus_sub_opts;
 bus_err bus_sub_open(bus_sub **out, bus_conn *conn,
                      const bus_sub_opts *opts); // survives reconnects

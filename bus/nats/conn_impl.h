@@ -32,6 +32,7 @@ struct bus_sub {
     natsSubscription *on; // of the live link, guarded by conn->gate
     uint32_t pending_max;
     uint64_t bytes_max;
+    bool direct;
     bus_wake wake;
 
     bus_gate gate; // guards what the library's thread fills

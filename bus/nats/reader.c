@@ -475,6 +475,7 @@ bus_err bus_reader_open(bus_reader **out, bus_conn *conn, const bus_reader_opts 
                            &(bus_sub_opts){.subject = subject,
                                            .pending_max = UINT32_MAX / 2,
                                            .bytes_max = UINT64_MAX / 2,
+                                           .direct = opts->direct,
                                            .wake = opts->wake});
     if (err) {
         bus_reader_close(r);

@@ -21,6 +21,7 @@ typedef struct {
     bus_wall from_time;        // server's store time; used when from_seq is 0; 0 means the first
     uint32_t window_bytes_max; // held in memory; 0 means 8 MiB
     bus_wake wake;
+    bool direct; // faster at full speed; the owner gets no wake and looks each millisecond instead
 } bus_reader_opts;
 
 typedef struct {

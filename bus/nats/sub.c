@@ -4,7 +4,7 @@
 #include "bus/lane/lane.h"
 #include "bus/nats/conn_impl.h"
 
-enum { PENDING_MAX = 65536, QUEUE_MIN = 64, FLUSH_MS = 2000 };
+enum { PENDING_MAX = 65536, QUEUE_MIN = 64, FLUSH_MS = 2000, DIRECT_BATCH = 256 };
 static const uint64_t BYTES_MAX = 64u << 20;
 
 static void sub_unref(bus_sub *sub)
@@ -70,9 +70,22 @@ static void on_complete(void *ctx)
 
 // --- the supervisor -----------------------------------------------------------------------------------
 
+static natsStatus attach_direct(bus_sub *sub, natsConnection *nc)
+{
+    natsSubscription *on = NULL;
+    natsStatus s = natsConnection_SubscribeSync(&on, nc, sub->subject);
+    if (s != NATS_OK)
+        return s;
+    natsSubscription_SetPendingLimits(on, -1, -1);
+    sub->on = on;
+    return NATS_OK;
+}
+
 natsStatus bus_sub_attach(bus_sub *sub, natsConnection *nc)
 {
     natsSubscription *on = NULL;
+    if (sub->direct)
+        return attach_direct(sub, nc);
     atomic_fetch_add(&sub->refs, 1);
     natsStatus s = *sub->queue_group
                        ? natsConnection_QueueSubscribe(&on, nc, sub->subject, sub->queue_group,
@@ -167,7 +180,12 @@ bus_err bus_sub_open(bus_sub **out, bus_conn *conn, const bus_sub_opts *opts)
     sub->pending_max = opts->pending_max ? opts->pending_max : PENDING_MAX;
     sub->bytes_max = opts->bytes_max ? opts->bytes_max : BYTES_MAX;
     sub->wake = opts->wake;
-    if (!sub->subject || !sub->queue_group) {
+    sub->direct = opts->direct;
+    if (sub->direct) {
+        sub->out = calloc(DIRECT_BATCH, sizeof *sub->out);
+        sub->out_cap = DIRECT_BATCH;
+    }
+    if (!sub->subject || !sub->queue_group || (sub->direct && !sub->out)) {
         sub_unref(sub);
         return bus_fail(BUS_ENOMEM, "subscription");
     }
@@ -181,9 +199,32 @@ bus_err bus_sub_open(bus_sub **out, bus_conn *conn, const bus_sub_opts *opts)
     return BUS_OK;
 }
 
+// The gate keeps the subscription on its link while a batch is taken. While it waits, without the gate, a
+// subscription that is detached lives on (see the graves above) and ends the wait.
+static bool take_direct(bus_sub *sub, bus_span timeout)
+{
+    natsMsg *msg = NULL;
+    sub->out_at = sub->out_len = 0;
+    bus_gate_lock(&sub->conn->gate);
+    natsSubscription *on = sub->on;
+    while (on && sub->out_len < DIRECT_BATCH && natsSubscription_NextMsg(&msg, on, 0) == NATS_OK)
+        sub->out[sub->out_len++] = msg;
+    bus_gate_unlock(&sub->conn->gate);
+    if (sub->out_len > 0 || timeout.ns <= 0)
+        return sub->out_len > 0;
+    int64_t ms = timeout.ns / 1000000 + 1;
+    if (on && natsSubscription_NextMsg(&msg, on, ms) == NATS_OK)
+        sub->out[sub->out_len++] = msg;
+    else if (!on)
+        nats_Sleep(ms < 10 ? ms : 10);
+    return sub->out_len > 0;
+}
+
 // Takes everything that has arrived in one exchange of the two halves.
 static bool take(bus_sub *sub, bus_span timeout)
 {
+    if (sub->direct)
+        return take_direct(sub, timeout);
     bus_gate_lock(&sub->gate);
     if (sub->in_len == 0 && timeout.ns > 0) {
         bus_mono until = bus_mono_add(bus_machine_mono(), timeout);
