@@ -96,7 +96,9 @@ static bus_err start(lane_world *w, const char *name, const char *path, const ch
         argv[argc] = args[argc - 1];
     program *p = &w->programs[w->count];
     p->name = name;
-    snprintf(p->log, sizeof p->log, "%s/%s.log", w->folder, name);
+    char log[sizeof p->log]; // apart: gcc sees folder and log in one object and refuses
+    snprintf(log, sizeof log, "%s/%s.log", w->folder, name);
+    memcpy(p->log, log, sizeof log);
     fflush(NULL);
     p->pid = fork();
     if (p->pid < 0)
