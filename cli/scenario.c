@@ -11,29 +11,27 @@
             &virtufin__api__v1__##reply_##__descriptor                                             \
     }
 
-// "act", "hyp.mon" or "act@sma": lane, then selector or id.
-static void set_leg(json_t *request, const char *leg, const char *value, char mark,
-                    const char *second)
+// "act" or "hyp.mon": a lane, and behind a dot the selector.
+static json_t *lane_leg(const char *value)
 {
-    const char *at = strchr(value, mark);
-    json_t *object = json_object();
-    if (at || mark == '.')
-        json_object_set_new(object, "lane",
-                            json_stringn(value, at ? (size_t)(at - value) : strlen(value)));
-    if (at && second)
-        json_object_set_new(object, second, json_string(at + 1));
-    json_object_set_new(request, leg, object);
+    const char *dot = strchr(value, '.');
+    json_t *leg = json_object();
+    size_t len = dot ? (size_t)(dot - value) : strlen(value);
+    json_object_set_new(leg, "lane", json_stringn(value, len));
+    if (dot)
+        json_object_set_new(leg, "selector", json_string(dot + 1));
+    return leg;
 }
 
-// --strategy sma | act@sma: a bare word is the id, its lane follows the market's.
-static void set_strategy(json_t *request, const char *value)
+// "sma" or "act@sma": a bare word is the id, its lane follows the market's.
+static json_t *strategy_leg(const char *value)
 {
     const char *at = strchr(value, '@');
-    json_t *object = json_object();
+    json_t *leg = json_object();
     if (at)
-        json_object_set_new(object, "lane", json_stringn(value, (size_t)(at - value)));
-    json_object_set_new(object, "id", json_string(at ? at + 1 : value));
-    json_object_set_new(request, "strategy", object);
+        json_object_set_new(leg, "lane", json_stringn(value, (size_t)(at - value)));
+    json_object_set_new(leg, "id", json_string(at ? at + 1 : value));
+    return leg;
 }
 
 static bus_err set_parameters(const lane_cli *cli, json_t *request)
@@ -55,14 +53,14 @@ static int run_create(lane_cli *cli)
 {
     static const lane_rpc rpc = RPC("Create", create_scenario_request, scenario);
     json_t *request = json_pack("{s:s}", "id", lane_arg(cli, 0));
-    const char *value;
-    set_leg(request, "market", lane_opt(cli, "market", "act"), '.', "selector");
-    if ((value = lane_opt(cli, "portfolio", NULL)))
-        set_leg(request, "portfolio", value, '.', NULL);
-    if ((value = lane_opt(cli, "strategy", NULL)))
-        set_strategy(request, value);
-    if ((value = lane_opt(cli, "name", NULL)))
-        json_object_set_new(request, "name", json_string(value));
+    const char *portfolio = lane_opt(cli, "portfolio", NULL);
+    const char *strategy = lane_opt(cli, "strategy", NULL);
+    json_object_set_new(request, "market", lane_leg(lane_opt(cli, "market", "act")));
+    if (portfolio)
+        json_object_set_new(request, "portfolio", json_pack("{s:s}", "lane", portfolio));
+    if (strategy)
+        json_object_set_new(request, "strategy", strategy_leg(strategy));
+    json_object_set_new(request, "name", json_string(lane_opt(cli, "name", "")));
     bus_err err = set_parameters(cli, request);
     if (err) {
         json_decref(request);
