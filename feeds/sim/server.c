@@ -127,6 +127,8 @@ static bus_err split_address(const char *text, char host[64], int *port)
     if (!colon || head.len == 0 || !bus_view_copy(head, host, 64) ||
         !bus_view_u64(bus_view_of(colon + 1), &n) || n > 65535)
         return bus_fail(BUS_EINVAL, "listen '%s' is not address:port", text);
+    if (strcmp(host, "localhost") == 0) // the library knows addresses and interfaces, not names
+        snprintf(host, 64, "127.0.0.1");
     *port = (int)n;
     return BUS_OK;
 }
@@ -154,7 +156,9 @@ static bus_err make_context(sim_server *s, const sim_server_opts *opts, const ch
         .timeout_secs = 20,
         .ssl_cert_filepath = opts->tls_cert[0] ? opts->tls_cert : NULL,
         .ssl_private_key_filepath = opts->tls_key[0] ? opts->tls_key : NULL,
+        // With IPv6 on, the library binds an IPv4 address given as text to every interface.
         .options = LWS_SERVER_OPTION_EXPLICIT_VHOSTS |
+                   (strchr(host, ':') ? 0 : LWS_SERVER_OPTION_DISABLE_IPV6) |
                    (opts->tls_cert[0] ? LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT : 0),
     };
     lws_set_log_level(LLL_ERR | LLL_WARN, on_log);

@@ -71,14 +71,14 @@ def test_a_connection_subscribes_lists_unsubscribes_and_is_answered_by_id(simexd
     sim = simexd("--rate", 2000)
     with sim.connect("/ws") as ws:
         ws.send('{"method":"SUBSCRIBE","params":["btcusdt@trade","ethusdt@bookTicker"],"id":1}')
-        assert json.loads(ws.recv(timeout=5)) == {"result": None, "id": 1}
+        assert json.loads(ws.recv(timeout=20 * PATIENCE)) == {"result": None, "id": 1}
         seen = {data(m).get("e", "bookTicker") for m in take(ws, 200)}
         assert seen == {"trade", "bookTicker"}
         ws.send('{"method":"LIST_SUBSCRIPTIONS","id":"x"}')
         ws.send('{"method":"UNSUBSCRIBE","params":["btcusdt@trade","ethusdt@bookTicker"],"id":2}')
         answers = []
         while len(answers) < 2:
-            message = json.loads(ws.recv(timeout=5))
+            message = json.loads(ws.recv(timeout=20 * PATIENCE))
             answers += [message] if "result" in message else []
         assert answers[0] == {"result": ["btcusdt@trade", "ethusdt@bookTicker"], "id": "x"}
         with pytest.raises(TimeoutError):
@@ -89,7 +89,7 @@ def test_a_connection_subscribes_lists_unsubscribes_and_is_answered_by_id(simexd
 def test_raw_paths_send_payloads_and_combined_paths_wrap_them(simexd):
     sim = simexd("--rate", 2000)
     with sim.connect("/ws/btcusdt@bookTicker") as raw, sim.connect("/stream?streams=btcusdt@bookTicker/btcusdt@depth@100ms") as both:
-        assert set(json.loads(raw.recv(timeout=5))) == {"u", "s", "b", "B", "a", "A"}
+        assert set(json.loads(raw.recv(timeout=20 * PATIENCE))) == {"u", "s", "b", "B", "a", "A"}
         names = {json.loads(m)["stream"] for m in take(both, 300)}
         assert names == {"btcusdt@bookTicker", "btcusdt@depth@100ms"}
 
@@ -98,9 +98,9 @@ def test_requests_that_are_wrong_get_the_venues_errors(simexd):
     sim = simexd()
     with sim.connect("/ws") as ws:
         ws.send("{nonsense")
-        assert json.loads(ws.recv(timeout=5))["code"] == 3
+        assert json.loads(ws.recv(timeout=20 * PATIENCE))["code"] == 3
         ws.send('{"method":"FLY","id":7}')
-        answer = json.loads(ws.recv(timeout=5))
+        answer = json.loads(ws.recv(timeout=20 * PATIENCE))
         assert (answer["code"], answer["id"]) == (2, 7) and "unknown variant `FLY`" in answer["msg"]
     for path, status in (("/nowhere", 404), ("/ws/no-stream", 400), ("/stream?streams=bad", 400)):
         with pytest.raises(InvalidStatus) as refused:
@@ -109,7 +109,7 @@ def test_requests_that_are_wrong_get_the_venues_errors(simexd):
 
 
 @pytest.mark.parametrize("messages, reason", [
-    (["{}"] * 6, "too many messages"),
+    (["{}"] * 12, "too many messages"),
     (['{"method":"SUBSCRIBE","params":%s,"id":1}' % json.dumps([f"s{i}@trade" for i in range(1025)])], "too many streams"),
     (["x" * 70000], "request too long"),
     ([b"binary"], "binary message"),
@@ -125,19 +125,18 @@ def test_a_connection_beyond_a_limit_is_closed_with_a_reason(simexd, messages, r
 
 
 def test_the_server_pings_and_drops_who_does_not_answer(simexd):
-    sim = simexd("--ping-every", "100ms", "--pong-within", "400ms", "--rate", 1)
+    sim = simexd("--ping-every", "200ms", "--pong-within", "3s", "--rate", 1)
     quiet = socket.create_connection(("127.0.0.1", sim.port))
     quiet.sendall(b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                   b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n")
     with sim.connect("/ws") as answering:
-        quiet.settimeout(5 * PATIENCE)
+        quiet.settimeout(20 * PATIENCE)
         received = b""
         while chunk := quiet.recv(4096):
             received += chunk
         assert b"\x89\x0d" in received, "a ping whose payload is a time in ms"
-        time.sleep(0.5)
         answering.send('{"method":"LIST_SUBSCRIPTIONS","id":1}')
-        assert json.loads(answering.recv(timeout=5)) == {"result": [], "id": 1}
+        assert json.loads(answering.recv(timeout=20 * PATIENCE)) == {"result": [], "id": 1}
     quiet.close()
 
 
@@ -145,7 +144,7 @@ def test_a_connection_reaches_its_age_limit(simexd):
     sim = simexd("--connection-limit", "300ms")
     with sim.connect("/ws") as ws:
         with pytest.raises(ConnectionClosed) as closed:
-            ws.recv(timeout=5 * PATIENCE)
+            ws.recv(timeout=20 * PATIENCE)
         assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1001, "24h limit")
 
 
@@ -153,12 +152,12 @@ def test_an_orderly_end_is_announced_and_leaves_no_port(simexd):
     sim = simexd()
     with sim.connect("/ws") as raw, sim.connect("/stream?streams=none@trade") as combined:
         sim.signal(signal.SIGTERM)
-        assert json.loads(raw.recv(timeout=5))["e"] == "serverShutdown"
-        last = json.loads(combined.recv(timeout=5))
+        assert json.loads(raw.recv(timeout=20 * PATIENCE))["e"] == "serverShutdown"
+        last = json.loads(combined.recv(timeout=20 * PATIENCE))
         assert (last["stream"], last["data"]["e"]) == ("!serverShutdown", "serverShutdown")
         for ws in (raw, combined):
             with pytest.raises(ConnectionClosed) as closed:
-                ws.recv(timeout=5)
+                ws.recv(timeout=20 * PATIENCE)
             assert closed.value.rcvd.code == 1001
     assert sim.wait() == 0
     with pytest.raises(OSError):
@@ -206,6 +205,12 @@ def test_a_port_in_use_and_a_capture_that_is_not_there_are_named(simexd, tmp_pat
         assert run.returncode == 1 and words in run.stderr.decode(), run.stderr
 
 
+def test_the_port_is_bound_to_the_address_given_and_no_other(simexd):
+    sim = simexd()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.2", sim.port), timeout=20 * PATIENCE)
+
+
 def test_the_port_can_speak_tls(simexd, tmp_path):
     import ssl
     key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
@@ -215,7 +220,7 @@ def test_the_port_can_speak_tls(simexd, tmp_path):
     from websockets.sync.client import connect
     trust = ssl.create_default_context(cafile=str(cert))
     with connect(f"wss://localhost:{sim.port}/ws/btcusdt@bookTicker", ssl=trust, compression=None) as ws:
-        assert json.loads(ws.recv(timeout=5))["s"] == "BTCUSDT"
+        assert json.loads(ws.recv(timeout=20 * PATIENCE))["s"] == "BTCUSDT"
 
 
 # --- capture play -------------------------------------------------------------------------------------
@@ -344,24 +349,24 @@ def test_frames_keep_their_spacing_times_the_speed(trades):
         take(ws, 21)
     sent = [e["sent_ns"] for e in sim.sent_log()]
     # Each frame is due by the first one's time, so a late one does not delay the next.
-    assert 0.45 < (sent[-1] - sent[0]) / 1e9 < 0.7 * PATIENCE
-    gaps = sorted(b - a for a, b in zip(sent, sent[1:]))
-    assert 15e6 < gaps[10] < 40e6
+    late = [(at - sent[0]) / 1e9 - n * 0.025 for n, at in enumerate(sent)]
+    assert min(late) > -0.02, "none comes before its time, the first one's lateness apart"
+    assert late[-1] < 2 * PATIENCE
 
 
 def test_play_goes_on_when_nobody_is_connected_any_more(trades):
-    sim = trades(100, 10)
+    sim = trades(400, 10)
     with sim.connect("/ws/btcusdt@trade") as ws:
         take(ws, 5)
     sim.wait_state("ended")
     connections = [e["connections"] for e in sim.sent_log()]
-    assert len(connections) == 100 and connections[0] == 1 and connections[-1] == 0
+    assert len(connections) == 400 and connections[0] == 1 and connections[-1] == 0
 
 
 def test_play_starts_late_when_told_so_and_can_be_paused(trades):
     sim = trades(50, 10, "--start-after", "100ms")
     sim.wait_state("ended")
-    sim = trades(200, 10)
+    sim = trades(600, 10)
     sim.http("POST", "/sim/v1/play", {"action": "start"})
     sim.wait_state("playing")
     assert json.loads(sim.http("POST", "/sim/v1/play", {"action": "pause"})[1])["state"] == "holding"
@@ -423,39 +428,38 @@ def test_garbage_and_truncated_frames_arrive_as_such(trades):
     assert sum(e["fault"] == "garbage" for e in log) == 20
 
 
-def test_a_stall_comes_late_in_order_and_slow_comes_one_by_one(trades):
-    sim = trades(60, 10)
+def test_a_stall_comes_late_and_in_order(trades):
+    sim = trades(400, 10)
     with sim.connect("/ws/btcusdt@trade") as ws:
         take(ws, 5)
-        sim.fault(kind="stall", for_ms=200)
-        begin = time.monotonic()
-        gap = 0
-        for _ in range(20):
-            ws.recv(timeout=5)
-            gap, begin = max(gap, time.monotonic() - begin), time.monotonic()
-        assert gap > 0.15
-        assert ids_until(ws, 60)[-1] == 60
-    held = [e["last_id"] for e in sim.sent_log() if e["fault"] == "stall"]
-    assert held == list(range(held[0], held[0] + len(held))) and len(held) > 10
+        sim.fault(kind="stall", for_ms=300)
+        assert ids_until(ws, 400) == list(range(6, 401))
+    log = sim.sent_log()
+    held = [e for e in log if e["fault"] == "stall"]
+    assert [e["last_id"] for e in held] == list(range(held[0]["last_id"], held[0]["last_id"] + len(held)))
+    before = log[held[0]["n"] - 2]
+    assert held[0]["sent_ns"] - before["sent_ns"] > 250e6
 
 
 def test_half_open_is_silence_and_then_a_broken_connection(trades):
     sim = trades(100, 10)
     with sim.connect("/ws/btcusdt@trade", ping_interval=None) as ws:
         take(ws, 5)
-        sim.fault(kind="half_open", for_ms=300)
         begin = time.monotonic()
+        sim.fault(kind="half_open", for_ms=300)
         with pytest.raises((ConnectionClosed, ConnectionError)) as closed:
             while True:
-                ws.recv(timeout=5)
-        assert time.monotonic() - begin > 0.25
+                ws.recv(timeout=20 * PATIENCE)
+        assert time.monotonic() - begin >= 0.3
         assert getattr(closed.value, "rcvd", None) is None, "no close frame"
-    assert sim.sent_log()[-1]["connections"] == 0 or sim.status()["state"] != "ended"
+    log = sim.sent_log()
+    fell_silent = next(e["n"] for e in log if e["fault"] == "half_open")
+    assert all(e["connections"] == 0 for e in log[fell_silent:])
 
 
 @pytest.mark.parametrize("code", [1001, 4000, 0])
 def test_close_ends_the_connections_of_a_stream_and_new_ones_are_welcome(trades, code):
-    sim = trades(300, 10)
+    sim = trades(3000, 10)
     with sim.connect("/ws/none@trade") as other:
         with sim.connect("/ws/btcusdt@trade") as ws:
             take(ws, 3)
@@ -466,18 +470,18 @@ def test_close_ends_the_connections_of_a_stream_and_new_ones_are_welcome(trades,
         with sim.connect("/ws/btcusdt@trade") as ws:
             take(ws, 3)
         other.send('{"method":"LIST_SUBSCRIPTIONS","id":1}')
-        assert json.loads(other.recv(timeout=5))["id"] == 1
+        assert json.loads(other.recv(timeout=20 * PATIENCE))["id"] == 1
 
 
 def test_a_shutdown_is_told_before_the_connection_ends(trades):
-    sim = trades(300, 10)
+    sim = trades(3000, 10)
     with sim.connect("/ws/btcusdt@trade") as ws:
         take(ws, 3)
-        sim.fault(kind="shutdown", for_ms=150)
+        sim.fault(kind="shutdown", for_ms=1000)
         got = []
         with pytest.raises(ConnectionClosed) as closed:
             while True:
-                got.append(json.loads(ws.recv(timeout=5))["e"])
+                got.append(json.loads(ws.recv(timeout=20 * PATIENCE))["e"])
         assert closed.value.rcvd.code == 1001
         told = got.index("serverShutdown")
         assert "trade" in got[told:], "frames go on until the end"
@@ -557,8 +561,10 @@ def test_metrics_and_help(simexd):
     sim = simexd("--rate", 5000)
     port = int(re.search(r"listening http=127\.0\.0\.1:(\d+)", sim.output())[1])
     import urllib.request
-    time.sleep(0.6)
-    text = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics").read().decode()
-    assert float(re.search(r"^tradelane_simexd_frames_total (\S+)", text, re.M)[1]) > 0
+    end, frames = time.monotonic() + 10 * PATIENCE, 0
+    while frames == 0 and time.monotonic() < end:
+        text = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics").read().decode()
+        frames = float(re.search(r"^tradelane_simexd_frames_total (\S+)", text, re.M)[1])
+    assert frames > 0
     usage = subprocess.run([sim.argv[0], "--help"], capture_output=True, text=True)
     assert usage.returncode == 0 and "--capture" in usage.stdout
