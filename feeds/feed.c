@@ -92,7 +92,8 @@ static bus_err session_open(feed *f)
 
 // --- frames ---------------------------------------------------------------------------------------
 
-// A frame of the live connection.
+// A frame of the live connection. Whoever calls has looked at the lease just now: a process that was
+// stopped for a while must not go on writing where another one has taken over.
 static void take_frame(feed *f, bus_view text, bus_recorded_time received)
 {
     feed_now now = {.received = received, .mono = bus_now_mono(), .wall = bus_now_wall()};
@@ -138,7 +139,7 @@ static void on_message(void *ctx, feed_socket *socket, bus_view text, bus_record
     if (c == &f->coming && feed_connection_control(c, text, now))
         return;
     if (c == &f->live && c->queue.count == 0 && feed_outbox_ready(&f->outbox) &&
-        f->phase == FEED_RUNNING)
+        f->phase == FEED_RUNNING && bus_lease_held(f->lease))
         take_frame(f, text, received);
     else
         feed_connection_keep(c, text, received);
@@ -182,7 +183,7 @@ static void take_queue(feed *f)
 {
     feed_fifo_record r;
     for (int i = 0; i < FRAMES_A_TURN && feed_outbox_ready(&f->outbox); i++) {
-        if (!feed_fifo_front(&f->live.queue, &r))
+        if (!feed_fifo_front(&f->live.queue, &r) || !bus_lease_held(f->lease))
             break;
         take_frame(f, r.piece[0], feed_not_before_last(f, (bus_recorded_time){r.at}));
         feed_fifo_pop(&f->live.queue);
@@ -295,13 +296,13 @@ static void stop_turn(feed *f, bus_mono now)
 static void turn(feed *f)
 {
     bus_mono now = bus_now_mono();
+    if (f->phase > FEED_WANT_LEASE && f->phase < FEED_ENDED && !bus_lease_held(f->lease)) {
+        bus_error("the lease on %s is lost: everything begins anew", f->set.venue->name);
+        f->phase = f->phase == FEED_STOPPING ? FEED_ENDED : FEED_WANT_LEASE;
+        drop_all(f);
+    }
     if (f->outbox_open)
         feed_outbox_turn(&f->outbox);
-    if (f->phase > FEED_WANT_LEASE && f->phase < FEED_STOPPING && !bus_lease_poll(f->lease, NULL)) {
-        bus_error("the lease on %s is lost: everything begins anew", f->set.venue->name);
-        drop_all(f);
-        f->phase = FEED_WANT_LEASE;
-    }
     if (f->outbox_open && f->outbox.lost) {
         bus_error("events could not be kept for the broker: everything begins anew");
         drop_all(f);

@@ -195,9 +195,11 @@ static bus_err start(bus_daemon *daemon, void *settings_, void **out)
         err = feed_manager_open(&s->manager, &manager);
     if (!err)
         err = feed_start(s, set, venue);
-    if (err) {
+    if (err) { // what is closed now may fail in its own words
+        char text[1024];
+        snprintf(text, sizeof text, "%s", bus_err_text());
         release(s);
-        return err;
+        return bus_fail(err, "%s", text);
     }
     feed_manager_watch(s->manager, s->feed);
     bus_daemon_probe(daemon, (bus_probe){"broker", broker_ready, s});

@@ -2,11 +2,13 @@
 
 import json
 import re
+import socket
+import subprocess
 import time
 
 import pytest
 from support.feed import SHORT_LEASE, Exchange, read_lane, start_feed, wait_quiet
-from support.places import BUILD, PATIENCE
+from support.places import BUILD, PATIENCE, program
 
 SPOT = ["trade", "bookTicker", "depth@100ms"]
 SMALL = BUILD / "test" / "data"
@@ -300,3 +302,136 @@ def test_a_broker_that_goes_away_costs_nothing(stack, bus, how):
     tally = read_lane(bus)
     expect_every_frame(exchange.log(), tally)
     assert not [e for e in tally.events("gap") if e["data"]["reason"] == "restart"]
+
+
+# --- connecting -------------------------------------------------------------------------------------------
+
+
+def certificate(folder):
+    """A certificate of its own CA for 127.0.0.1: (CA file, certificate, key)."""
+    ca, key, request, cert = (str(folder / n) for n in ("ca.pem", "key.pem", "request.pem", "cert.pem"))
+    ca_key = str(folder / "ca-key.pem")
+
+    def openssl(*args):
+        subprocess.run(["openssl", *args], check=True, capture_output=True)
+
+    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=test CA", "-keyout", ca_key,
+            "-out", ca)
+    openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-keyout", key, "-out", request)
+    (folder / "names").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
+    openssl("x509", "-req", "-in", request, "-CA", ca, "-CAkey", ca_key, "-CAcreateserial", "-days", "2",
+            "-extfile", str(folder / "names"), "-out", cert)
+    return ca, cert, key
+
+
+def start_tls_feed(stack, port, ca, ready):
+    return stack.start("feedd", "--ws-url", f"wss://localhost:{port}", "--rest-url", f"https://localhost:{port}",
+                       "--symbols", "BTCUSDT", "--venue-ca", ca, "--reconnect-min", "50ms", ready=ready)
+
+
+def test_a_venue_is_reached_over_tls_when_its_certificate_is_right(stack, bus, tmp_path):
+    ca, cert, key = certificate(tmp_path)
+    stack.start("stored")
+    simexd = stack.start("simexd", "--listen", "127.0.0.1:0", "--symbols", "BTCUSDT", "--tls-cert", cert, "--tls-key", key)
+    port = int(simexd.wait_line(r"listening venue=127\.0\.0\.1:(\d+)")[1])
+    start_tls_feed(stack, port, ca, ready=True)
+    wait_events(bus, lambda t: t.events("whole"))
+
+
+def test_a_venue_with_another_certificate_is_refused(stack, bus, tmp_path):
+    (tmp_path / "other").mkdir()
+    _, cert, key = certificate(tmp_path)
+    other, _, _ = certificate(tmp_path / "other")
+    stack.start("stored")
+    simexd = stack.start("simexd", "--listen", "127.0.0.1:0", "--symbols", "BTCUSDT", "--tls-cert", cert, "--tls-key", key)
+    port = int(simexd.wait_line(r"listening venue=127\.0\.0\.1:(\d+)")[1])
+    feedd = start_tls_feed(stack, port, other, ready=False)
+    feedd.wait_line("connection to wss://localhost:.*next try")
+    status, body = feedd.get("/health")
+    assert status == 503 and "venue" in body
+    assert not read_lane(bus).events("connected")
+
+
+def test_a_feed_waits_for_its_peers_and_gives_up_when_told(stack, bus):
+    url = f"127.0.0.1:{free_port()}"
+    feedd = stack.start("feedd", "--ws-url", f"ws://{url}", "--rest-url", f"http://{url}", "--symbols", "BTCUSDT",
+                        "--reconnect-min", "10ms", "--reconnect-max", "20ms", "--reconnect-attempts", "4", ready=False)
+    time.sleep(1)
+    assert feedd.get("/health/live")[0] == 200
+    assert "ACT" in feedd.get("/health")[1]
+    stack.start("stored")
+    feedd.wait_line("giving up on ws://")
+    assert feedd.get("/health")[0] == 503
+    bus.wait_stream("LIFECYCLE", 8)
+    kinds = [re.search(rb"connection\.(connecting|connected|reconnecting|disconnected|error)", m.data)[1].decode()
+             for m in bus.read("LIFECYCLE", "websocketmanager.connectionstatus")]
+    assert kinds == ["connecting"] + ["error", "reconnecting"] * 3 + ["error", "disconnected"]
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def test_a_second_feed_of_a_venue_waits_and_takes_over_without_doubles(stack, bus):
+    stack.start("stored")
+    exchange = Exchange(stack, "--symbols", "BTCUSDT", "--rate", "1000")
+    start_feed(stack, exchange, ["BTCUSDT"], SPOT, *SHORT_LEASE)
+    second = start_feed(stack, exchange, ["BTCUSDT"], SPOT, *SHORT_LEASE, ready=False, as_name="second")
+    time.sleep(3)
+    assert "the lease is held by" in second.get("/health")[1]
+    stack["feedd"].freeze()  # it does not know that its time is over
+    second.wait_ready()
+    wait_events(bus, lambda t: [e for e in t.events("gap") if e["data"]["reason"] == "restart"])
+    stack["feedd"].thaw()
+    stack["feedd"].wait_line("the lease on binance is lost")
+    bus.wait_stream("ACT", bus.stream_state("ACT").last_seq + 1000)
+    expect_every_frame(exchange.log(), read_lane(bus), before=50_000_000)
+
+
+def test_many_symbols_are_subscribed_in_several_messages(stack, bus):
+    stack.start("stored")
+    symbols = [f"S{i:02d}USDT" for i in range(64)]
+    exchange = Exchange(stack, "--symbols", ",".join(symbols), "--rate", "500")
+    start_feed(stack, exchange, symbols, [*SPOT, "kline_1m", "aggTrade"])
+    tally = wait_events(bus, lambda t: len(t.events("whole")) == 64, 40)
+    assert tally.events("connected")[0]["data"]["streams"] == 320
+    assert len(bus.read("ACT", "act.exchange.binance.instrument.info")) == 64
+
+
+def test_a_full_queue_ends_the_connection_and_says_so(stack, bus):
+    stack.start("stored")
+    exchange = Exchange(stack, "--symbols", "BTCUSDT", "--rate", "3000")
+    start_feed(stack, exchange, ["BTCUSDT"], SPOT, "--queue-bytes", "64KiB")
+    bus.wait_stream("ACT", 1000)
+    stack.broker.freeze()
+    time.sleep(4)
+    stack.broker.thaw()
+    before = bus.stream_state("ACT").last_seq
+    bus.wait_stream("ACT", before + 3000, 60)
+    expect_every_frame(exchange.log(), read_lane(bus), before=50_000_000)
+
+
+@pytest.mark.parametrize("args, says", [
+    (["--venue", "nowhere"], "no such adapter"),
+    (["--symbols", "BTC/USDT"], "only letters and digits"),
+    (["--symbols", "BTCUSDT,btcusdt"], "named twice"),
+    (["--channels", "level7"], "channel 'level7'"),
+    (["--ws-url", "http://x"], "ws:// or wss://"),
+    (["--stale-after", "5s", "--dead-after", "4s"], "--dead-after"),
+])
+def test_wrong_settings_are_named(tmp_path, args, says):
+    result = subprocess.run([program("feedd"), "--http", "", *args], capture_output=True, text=True, timeout=20 * PATIENCE)
+    assert result.returncode == 1 and says in result.stderr
+
+
+def test_the_connection_is_listed_and_recorded(market, stack, bus):
+    reply = bus.request("svc.virtufin.websocketmanager.v1.WebSocketManager.List", b"{}", {"Content-Type": "application/json"})
+    [connection] = json.loads(reply.data)["connections"]
+    assert connection["id"] == "feed-binance" and connection["status"] == "CONNECTED"
+    record = json.loads(bus.kv("connections")["feed-binance"])
+    assert record["status"] == "connected" and record["topic"] == "act.exchange.binance"
+    assert record["instance_id"] == connection["instanceId"]
+    assert stack["feedd"].stop() == 0
+    assert read_lane(bus).events("disconnected")[0]["data"]["reason"] == "stopped"
