@@ -124,9 +124,13 @@ class Bus:
         return self.call(self._kv(bucket))
 
     async def _kv(self, bucket):
-        store = await self.js.key_value(bucket)
-        try:
-            keys = await store.keys()
-        except nats.js.errors.NoKeysError:
-            return {}
-        return {key: (await store.get(key)).value for key in keys}
+        # Read from the bucket's stream: nats-py's keys() now and then finds none, when a key is delivered
+        # before it has asked how many to expect.
+        values = {}
+        for message in await self._read(f"KV_{bucket}", ">", 1, None):
+            key = message.subject.removeprefix(f"$KV.{bucket}.")
+            if message.headers and ("KV-Operation" in message.headers or "Nats-Marker-Reason" in message.headers):
+                values.pop(key, None)
+            else:
+                values[key] = message.data
+        return values
