@@ -291,3 +291,22 @@ Test(replay, passes_over_what_is_no_event_and_counts_what_is_gone, .fini = end_m
     cr_assert_eq(info.position, 102);
     store_replay_close(r);
 }
+
+Test(replay, is_paced_by_a_virtual_clock_where_there_is_one, .fini = end_market)
+{
+    given_market(100);
+    bus_clock_virtual((bus_wall){INT64_C(1800000000000000000)});
+    store_replay_clock_listen();
+    store_replay_opts opts = given_opts();
+    test_ok(store_speed_parse(BUS_VIEW("1x"), &opts.speed));
+    store_replay *r = given_replay(&opts);
+    cr_assert_eq(next_event(BUS_SPAN_S(5)), 1);
+    cr_assert_eq(next_event(BUS_SPAN_MS(300)), 0); // the clock stands still, and so does play
+    bus_clock_set((bus_wall){bus_now_wall().ns + 10 * 1000000});
+    for (uint64_t seq = 2; seq <= 11; seq++)
+        cr_assert_eq(next_event(BUS_SPAN_S(5)), seq);
+    cr_assert_eq(next_event(BUS_SPAN_MS(300)), 0);
+    bus_clock_set((bus_wall){bus_now_wall().ns + BUS_SPAN_S(1).ns});
+    wait_state(r, STORE_REPLAY_FINISHED);
+    store_replay_close(r);
+}
