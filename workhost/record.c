@@ -113,6 +113,12 @@ static const char *text(const json_t *object, const char *key)
     return value ? value : "";
 }
 
+static const char *item(const json_t *list, size_t i)
+{
+    const char *value = json_string_value(json_array_get(list, i));
+    return value ? value : "";
+}
+
 static void take_object(json_t **out, json_t *value, bool right_type)
 {
     if (!right_type)
@@ -149,9 +155,9 @@ bus_err work_record_from_json(work_record **out, bus_view json)
     const json_t *inputs = json_object_get(root, "inputs");
     const json_t *scenarios = json_object_get(root, "scenarios");
     for (size_t i = 0; i < json_array_size(inputs) && !err; i++)
-        err = work_record_add_input(r, json_string_value(json_array_get(inputs, i)));
+        err = work_record_add_input(r, item(inputs, i));
     for (size_t i = 0; i < json_array_size(scenarios) && !err; i++)
-        err = work_record_add_scenario(r, json_string_value(json_array_get(scenarios, i)));
+        err = work_record_add_scenario(r, item(scenarios, i));
     if (err)
         goto done;
     *out = r;

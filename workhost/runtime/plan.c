@@ -24,12 +24,18 @@ static bus_err parse_worker(work_plan_worker *w, const json_t *json)
     if (!*w->name || json_array_size(inputs) > WORK_INPUTS_MAX ||
         json_object_size(config) > WORK_SETTINGS_MAX)
         return bus_fail(BUS_EINVAL, "plan: a worker without name, or with too many inputs");
-    for (size_t i = 0; i < json_array_size(inputs); i++)
-        w->inputs[w->input_count++] = json_string_value(json_array_get(inputs, i));
+    for (size_t i = 0; i < json_array_size(inputs); i++) {
+        w->inputs[i] = json_string_value(json_array_get(inputs, i));
+        w->input_count += w->inputs[i] != NULL;
+    }
     json_object_foreach(config, name, value)
     {
         w->settings[w->setting_count++] = (work_setting){name, json_string_value(value)};
+        if (!json_is_string(value))
+            return bus_fail(BUS_EINVAL, "plan: setting '%.80s' is not a text", name);
     }
+    if (w->input_count != json_array_size(inputs))
+        return bus_fail(BUS_EINVAL, "plan: an input of worker '%s' is not a text", w->name);
     return BUS_OK;
 }
 
