@@ -115,7 +115,7 @@ static void check_sync(doctor *d)
     bus_msg_release(reply);
 }
 
-static void check_rights(doctor *d)
+static void check_jetstream(doctor *d)
 {
     bus_msg *reply = NULL;
     bus_err err =
@@ -129,8 +129,29 @@ static void check_rights(doctor *d)
         say(d, OK, "jetstream", "enabled for this account", "");
     json_decref(answer);
     bus_msg_release(reply);
-    say(d, WARN, "rights", "one account: every user may publish on sc.LIVE",
+}
+
+// Who we are to the broker. A user without permissions may do everything, also publish on sc.LIVE.
+static void check_rights(doctor *d)
+{
+    bus_msg *reply = NULL;
+    char found[160];
+    bus_err err = bus_request(d->cli->conn, "$SYS.REQ.USER.INFO", NULL, 0, (bus_view){0},
+                              d->cli->timeout, &reply);
+    bus_view text = err ? (bus_view){0} : bus_msg_payload(reply);
+    json_t *answer = text.len ? json_loadb(text.ptr, text.len, 0, NULL) : NULL;
+    json_t *me = json_object_get(answer, "data");
+    const char *user = json_string_value(json_object_get(me, "user"));
+    const char *account = json_string_value(json_object_get(me, "account"));
+    bool limited = json_object_size(json_object_get(me, "permissions")) > 0;
+    snprintf(found, sizeof found, "user '%s' of account '%s', %s", user ? user : "",
+             account ? account : "?",
+             limited ? "with permissions of its own"
+                     : "may publish and read everything, sc.LIVE too");
+    say(d, limited ? OK : WARN, "rights", err ? bus_err_text() : found,
         "fine on one machine; for production use one account a side, with allow-lists");
+    json_decref(answer);
+    bus_msg_release(reply);
 }
 
 // --- what should be there ------------------------------------------------------------------------------
@@ -237,6 +258,7 @@ static int run_doctor(lane_cli *cli)
     check_disk(&d);
     if (check_broker(&d)) {
         check_sync(&d);
+        check_jetstream(&d);
         check_rights(&d);
         check_stores(&d);
         check_daemons(&d);

@@ -157,7 +157,7 @@ static bool take_tagged(bus_cursor *c, bus_pack_value *out)
     return true;
 }
 
-bool bus_cursor_next(bus_cursor *c, bus_pack_value *out)
+bool bus_cursor_next_any(bus_cursor *c, bus_pack_value *out)
 {
     if (c->at >= c->end)
         return false;

@@ -80,7 +80,25 @@ static inline bus_cursor bus_cursor_of(bus_view bytes)
     return (bus_cursor){at, at + bytes.len};
 }
 // bus_cursor_next reads one header or scalar; false at the end or on bytes that validation would refuse.
-bool bus_cursor_next(bus_cursor *c, bus_pack_value *out);
+// Strings of up to 255 bytes are most of what there is, so they are read without a call.
+bool bus_cursor_next_any(bus_cursor *c, bus_pack_value *out);
+static inline bool bus_cursor_next(bus_cursor *c, bus_pack_value *out)
+{
+    size_t left = (size_t)(c->end - c->at), head = 0, len = 0;
+    if (left >= 1 && (c->at[0] & 0xe0) == 0xa0) {
+        head = 1;
+        len = c->at[0] & 0x1f;
+    } else if (left >= 2 && c->at[0] == 0xd9) {
+        head = 2;
+        len = c->at[1];
+    }
+    if (head == 0 || len > left - head)
+        return bus_cursor_next_any(c, out);
+    out->kind = BUS_PACK_STR;
+    out->as.bytes = (bus_view){(const char *)c->at + head, len};
+    c->at += head + len;
+    return true;
+}
 // bus_cursor_skip steps over one whole value and, when out is not NULL, returns its bytes.
 bool bus_cursor_skip(bus_cursor *c, bus_view *out);
 // bus_map_find: the value of `key` in the map that `map` (one packed map) is; false when absent.

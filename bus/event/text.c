@@ -191,23 +191,30 @@ static bool is_one_of(char c, const char *set)
     return c != '\0' && strchr(set, c) != NULL;
 }
 
-// Characters of RFC 3986 that stand for themselves: bit c of word c / 64.
-static bool is_uri_plain(char ch)
-{
-    static const uint64_t plain[2] = {
-        0xafffffd200000000ULL, // ! $ & ' ( ) * + , - . / 0-9 : ; = ?
-        0x47fffffeafffffffULL, // @ A-Z [ ] _ a-z ~
-    };
-    unsigned char c = (unsigned char)ch;
-    return c < 128 && (plain[c >> 6] >> (c & 63) & 1);
-}
+// Characters of RFC 3986 that stand for themselves.
+static const bool uri_plain[256] = {
+    ['a'] = true, ['b'] = true, ['c'] = true, ['d'] = true,  ['e'] = true, ['f'] = true,
+    ['g'] = true, ['h'] = true, ['i'] = true, ['j'] = true,  ['k'] = true, ['l'] = true,
+    ['m'] = true, ['n'] = true, ['o'] = true, ['p'] = true,  ['q'] = true, ['r'] = true,
+    ['s'] = true, ['t'] = true, ['u'] = true, ['v'] = true,  ['w'] = true, ['x'] = true,
+    ['y'] = true, ['z'] = true, ['A'] = true, ['B'] = true,  ['C'] = true, ['D'] = true,
+    ['E'] = true, ['F'] = true, ['G'] = true, ['H'] = true,  ['I'] = true, ['J'] = true,
+    ['K'] = true, ['L'] = true, ['M'] = true, ['N'] = true,  ['O'] = true, ['P'] = true,
+    ['Q'] = true, ['R'] = true, ['S'] = true, ['T'] = true,  ['U'] = true, ['V'] = true,
+    ['W'] = true, ['X'] = true, ['Y'] = true, ['Z'] = true,  ['0'] = true, ['1'] = true,
+    ['2'] = true, ['3'] = true, ['4'] = true, ['5'] = true,  ['6'] = true, ['7'] = true,
+    ['8'] = true, ['9'] = true, ['-'] = true, ['.'] = true,  ['_'] = true, ['~'] = true,
+    [':'] = true, ['/'] = true, ['?'] = true, ['['] = true,  [']'] = true, ['@'] = true,
+    ['!'] = true, ['$'] = true, ['&'] = true, ['\''] = true, ['('] = true, [')'] = true,
+    ['*'] = true, ['+'] = true, [','] = true, [';'] = true,  ['='] = true,
+};
 
 const char *bus_text_uri_ref(bus_view text, size_t *at)
 {
     bool fragment = false;
     for (size_t i = 0; i < text.len; i++) {
         char c = text.ptr[i];
-        if (is_uri_plain(c))
+        if (uri_plain[(unsigned char)c])
             continue;
         *at = i;
         if (c == '%') {
