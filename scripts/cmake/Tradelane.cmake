@@ -45,6 +45,8 @@ function(tl_library target)
   target_link_libraries(${target} PUBLIC ${A_LINK} PRIVATE ${A_PRIVATE})
 endfunction()
 
+add_custom_target(programs) # what a user runs: no tests, no benches
+
 # tl_program(<name> SOURCES <files…> LINK <targets…>): a program in <build>/bin.
 function(tl_program name)
   cmake_parse_arguments(A "" "" "SOURCES;LINK" ${ARGN})
@@ -52,6 +54,10 @@ function(tl_program name)
   tl_flags(${name})
   target_link_libraries(${name} PRIVATE ${A_LINK})
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+  file(RELATIVE_PATH folder ${CMAKE_SOURCE_DIR} ${CMAKE_CURRENT_SOURCE_DIR})
+  if(NOT folder MATCHES "^test")
+    add_dependencies(programs ${name})
+  endif()
 endfunction()
 
 # tl_test(<name> DIR <folder> LINK <targets…>): every *_test.c of the folder as one Criterion program

@@ -36,16 +36,17 @@ def free_offset() -> int:
 class Run:
     """scripts/run, and what it started: every process that inherited its mark."""
 
-    def __init__(self, offset: int | None = None):
+    def __init__(self, home, offset: int | None = None):
         self.offset = offset or free_offset()
         self.mark = f"TL_RUN_MARK={uuid.uuid4()}"
         self.env = dict([self.mark.split("=")], TL_BUILD=str(places.BUILD))
-        self.home = places.TREE / "build" / f"run-{self.offset}"
-        self.argv = [str(places.TREE / "scripts" / "run"), "--offset", str(self.offset)]
+        self.home = home
+        self.arguments = ["--offset", str(self.offset), "--home", str(home)]
+        self.argv = [str(places.TREE / "scripts" / "run"), *self.arguments]
         self.process = None
 
-    def start(self, tmp_path, *before):
-        self.process = Process([*before, *self.argv], tmp_path / "run.log", env=self.env, cwd=places.TREE)
+    def start(self):
+        self.process = Process(self.argv, self.home / "run.log", env=self.env, cwd=places.TREE)
         return self
 
     def fails(self) -> str:
@@ -91,12 +92,11 @@ class Run:
             self.process.kill()
         for pid in self.pids():
             os.kill(pid, signal.SIGKILL)
-        subprocess.run(["rm", "-rf", str(self.home)], check=True)
 
 
 @pytest.fixture
 def run(tmp_path):
-    run = Run().start(tmp_path)
+    run = Run(tmp_path).start()
     yield run
     run.clean()
 
@@ -107,6 +107,7 @@ def test_brings_market_data_and_signals_and_leaves_nothing(run):
     events = bus.subscribe("act.exchange.>")
     events.wait(100, 20)
     bus.wait_stream("ACT", 100)
+    bus.wait_stream("SC_LIVE", 1, 30)
     bus.close()
     assert run.process.stop(20) == 0
     run.assert_gone()
@@ -119,17 +120,17 @@ def test_leaves_nothing_when_it_is_killed(run):
 
 
 def test_leaves_nothing_when_make_is_stopped(tmp_path):
-    run = Run()
-    run.argv = ["make", "-C", str(places.TREE), "run", f"ARGS=--offset {run.offset}"]
-    run.start(tmp_path)
+    run = Run(tmp_path)
+    run.argv = ["make", "-C", str(places.TREE), "run", f"ARGS={' '.join(run.arguments)}"]
+    run.start()
     run.wait_up()
     run.process.signal(signal.SIGTERM)
     run.assert_gone()
     run.clean()
 
 
-def test_control_c_on_a_terminal_stops_it():
-    run = Run()
+def test_control_c_on_a_terminal_stops_it(tmp_path):
+    run = Run(tmp_path)
     pid, terminal = pty.fork()
     if pid == 0:
         os.chdir(places.TREE)
@@ -156,16 +157,16 @@ def test_starts_again_what_ends_and_says_so(run):
     bus.close()
 
 
-def test_names_the_port_that_is_in_use():
-    run = Run()
+def test_names_the_port_that_is_in_use(tmp_path):
+    run = Run(tmp_path)
     with socket.socket() as s:
         s.bind(("127.0.0.1", 7412 + run.offset))
         s.listen()
         assert f"port {7412 + run.offset} (feedd) is in use" in run.fails()
 
 
-def test_refuses_a_broker_port_that_speaks_something_else():
-    run = Run()
+def test_refuses_a_broker_port_that_speaks_something_else(tmp_path):
+    run = Run(tmp_path)
     with socket.socket() as s:
         s.bind(("127.0.0.1", 4222 + run.offset))
         s.listen()
@@ -174,7 +175,7 @@ def test_refuses_a_broker_port_that_speaks_something_else():
 
 def test_uses_the_broker_that_listens_and_leaves_it_running(tmp_path, make_broker):
     broker = make_broker()
-    run = Run(broker.port - 4222).start(tmp_path)
+    run = Run(tmp_path, broker.port - 4222).start()
     run.process.wait_line("using the NATS server", 30)
     run.wait_up()
     assert run.process.stop(20) == 0
