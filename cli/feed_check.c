@@ -7,6 +7,7 @@
 
 #include "bus/lane/lane.h"
 #include "bus/nats/stream.h"
+#include "cli/check_print.h"
 #include "cli/figures.h"
 #include "cli/http.h"
 #include "cli/session.h"
@@ -371,11 +372,8 @@ static bool report(check *c)
     json_object_set_new(out, "ok", json_boolean(ok));
     if (c->cli->json)
         lane_json_line(out);
-    else {
-        json_dumpf(out, stdout, JSON_INDENT(1));
-        putchar('\n');
-        json_decref(out);
-    }
+    else
+        lane_check_print(out);
     return ok;
 }
 

@@ -561,6 +561,6 @@ json_t *lane_figures_json(const lane_figures *figures)
         json_object_set_new(symbols, figures->symbols[i]->name, symbol_json(figures->symbols[i]));
     return json_pack("{s:I,s:I,s:I,s:I,s:I,s:o}", "frames", (json_int_t)figures->frames,
                      "snapshots", (json_int_t)figures->snapshots, "duplicates",
-                     (json_int_t)figures->duplicates, "gaps_of_all", (json_int_t)figures->gaps,
+                     (json_int_t)figures->duplicates, "gaps_all_symbols", (json_int_t)figures->gaps,
                      "other_events", (json_int_t)figures->others, "symbols", symbols);
 }

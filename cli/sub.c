@@ -1,8 +1,11 @@
-// lane sub: events as they come; with --join as a participant of a replay.
+// lane sub: events as they come, or from where they are recorded; with --join as a participant of a replay.
+// Source: schemas/specs/cli.md, "lane sub".
 #include <string.h>
 
 #include "bus/lane/lane.h"
+#include "bus/nats/kv.h"
 #include "bus/nats/participant.h"
+#include "bus/nats/stream.h"
 #include "cli/session.h"
 #include "cli/verbs.h"
 
@@ -31,9 +34,82 @@ static void show(output *out, uint64_t seq, bus_view subject, const bus_msg *msg
     out->seen++;
 }
 
-// --- a plain subscriber --------------------------------------------------------------------------------
+// --- where a subject comes from: the bus as it goes by, or the stream that records it ------------------
 
-static void drain(output *out, bus_sub *sub, bus_span timeout)
+typedef struct {
+    bus_sub *sub;       // live, or
+    bus_reader *reader; // recorded first, then live: a stream is both
+} source;
+
+typedef struct {
+    const char *subject;
+    char stream[64];
+} search;
+
+static void match_stream(void *ctx, const bus_stream_info *info)
+{
+    search *s = ctx;
+    char list[sizeof info->subjects], *rest = list;
+    snprintf(list, sizeof list, "%s", info->subjects);
+    for (char *one; (one = strsep(&rest, ", "));)
+        if (one[0] && bus_subject_match(bus_view_of(one), bus_view_of(s->subject)))
+            snprintf(s->stream, sizeof s->stream, "%s", info->name);
+}
+
+static bus_err open_recorded(source *out, const lane_cli *cli, const char *subject,
+                             const char *from)
+{
+    search s = {.subject = subject};
+    bus_reader_opts opts = {.filters = &subject, .filter_count = 1, .from_seq = 1};
+    bus_err err = bus_stream_list(cli->conn, match_stream, &s);
+    if (!err && !s.stream[0])
+        err = bus_fail(BUS_ENOTFOUND, "no one stream records '%s': --from new", subject);
+    if (!err && strcmp(from, "start") != 0 && !bus_view_u64(bus_view_of(from), &opts.from_seq)) {
+        opts.from_seq = 0;
+        err = bus_time_parse(bus_view_of(from), &opts.from_time.ns);
+        if (err)
+            err =
+                bus_note(BUS_EUSAGE, "--from '%s' is none of start, new, a sequence, a time", from);
+    }
+    opts.stream = s.stream;
+    return err ? err : bus_reader_open(&out->reader, cli->conn, &opts);
+}
+
+// A scenario on a hypothetical market has decided when its replay is over: its record is what one wants to
+// see. Everything else is watched as it comes.
+static const char *preset_from(const lane_cli *cli, const char *subject)
+{
+    char id[BUS_LANE_NAME_MAX + 1];
+    const char *dot = strncmp(subject, "sc.", 3) == 0 ? strchr(subject + 3, '.') : NULL;
+    bus_kv_entry entry = {0};
+    bool hyp = false;
+    if (!dot ||
+        !bus_view_copy((bus_view){subject + 3, (size_t)(dot - subject - 3)}, id, sizeof id) ||
+        bus_lane_check_scenario(bus_view_of(id)) || bus_kv_get(cli->conn, "scenarios", id, &entry))
+        return "new";
+    json_t *record = json_loadb(entry.value.ptr ? entry.value.ptr : "", entry.value.len, 0, NULL);
+    const char *lane =
+        json_string_value(json_object_get(json_object_get(record, "market"), "lane"));
+    hyp = lane && strcmp(lane, "hyp") == 0;
+    json_decref(record);
+    bus_kv_entry_release(&entry);
+    return hyp ? "start" : "new";
+}
+
+static bus_err open_source(source *out, const lane_cli *cli, const char *subject)
+{
+    bus_err err = bus_subject_check(bus_view_of(subject), true);
+    if (err)
+        return err;
+    const char *from = lane_opt(cli, "from", NULL);
+    if (!from)
+        from = preset_from(cli, subject);
+    if (strcmp(from, "new") != 0)
+        return open_recorded(out, cli, subject, from);
+    return bus_sub_open(&out->sub, cli->conn, &(bus_sub_opts){.subject = subject});
+}
+
+static void drain_live(output *out, bus_sub *sub, bus_span timeout)
 {
     bus_msg *msg;
     while (wanted_more(out) && (msg = bus_sub_next(sub, timeout))) {
@@ -43,29 +119,56 @@ static void drain(output *out, bus_sub *sub, bus_span timeout)
     }
 }
 
+static bus_err drain_recorded(output *out, bus_reader *reader, bus_span timeout)
+{
+    while (wanted_more(out)) {
+        bus_record record;
+        bus_seq_range gap;
+        bus_reader_result result = bus_reader_next(reader, timeout, &record, &gap);
+        if (result == BUS_READER_RECORD)
+            show(out, record.seq, record.subject, record.msg, record.payload);
+        else if (result == BUS_READER_GAP)
+            fprintf(stderr, "lane sub: sequences %llu to %llu are not stored any more\n",
+                    (unsigned long long)gap.first, (unsigned long long)gap.last);
+        else
+            return result == BUS_READER_ERROR ? BUS_EUNAVAILABLE : BUS_OK;
+    }
+    return BUS_OK;
+}
+
+static bus_err drain(output *out, const source *sources, int count)
+{
+    bus_span timeout = count == 1 ? BUS_SPAN_MS(100) : BUS_SPAN_MS(10);
+    for (int i = 0; i < count; i++) {
+        bus_err err = BUS_OK;
+        if (sources[i].sub)
+            drain_live(out, sources[i].sub, timeout);
+        else
+            err = drain_recorded(out, sources[i].reader, timeout);
+        if (err)
+            return err;
+    }
+    fflush(stdout);
+    return BUS_OK;
+}
+
 static bus_err watch(output *out)
 {
     lane_cli *cli = out->cli;
-    bus_sub *subs[SUBS_MAX] = {0};
+    source sources[SUBS_MAX] = {{0}};
     bus_err err = BUS_OK;
     int count = 0;
     uint64_t lost = 0;
-    for (; count < cli->args.args && !err; count++) {
-        err = bus_subject_check(bus_view_of(lane_arg(cli, count)), true);
-        if (!err)
-            err = bus_sub_open(&subs[count], cli->conn,
-                               &(bus_sub_opts){.subject = lane_arg(cli, count)});
-    }
+    for (; count < cli->args.args && !err; count++)
+        err = open_source(&sources[count], cli, lane_arg(cli, count));
     if (!err)
         err = bus_conn_flush(cli->conn, cli->timeout);
-    while (!err && wanted_more(out)) {
-        for (int i = 0; i < count; i++)
-            drain(out, subs[i], count == 1 ? BUS_SPAN_MS(100) : BUS_SPAN_MS(10));
-        fflush(stdout);
-    }
+    while (!err && wanted_more(out))
+        err = drain(out, sources, count);
     for (int i = 0; i < count; i++) {
-        lost += subs[i] ? bus_sub_lost(subs[i]) : 0;
-        bus_sub_close(subs[i]);
+        lost += sources[i].sub ? bus_sub_lost(sources[i].sub) : 0;
+        bus_sub_close(sources[i].sub);
+        bus_reader_close(sources[i].reader);
     }
     if (lost)
         fprintf(stderr, "lane sub: %llu messages were lost: this reader was too slow\n",
@@ -158,6 +261,7 @@ static int run_sub(lane_cli *cli)
 
 static const lane_option options[] = {
     {"count", 'n', "N", "end after N events"},
+    {"from", 0, "WHERE", "start, new, a sequence or a time of the stream that records it"},
     {"join", 0, "NAME", "take part in the replay under this name: nothing is lost"},
     {"raw", 0, NULL, "payloads as they are, nothing between them"},
     {0},

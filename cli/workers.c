@@ -1,4 +1,5 @@
 // lane workers: the workers of workhostd, through its service. Source: schemas/specs/workers.md.
+#include <ctype.h>
 #include <string.h>
 
 #include "cli/call.h"
@@ -12,6 +13,21 @@
             &virtufin__workmanager__v1__##reply_##__descriptor                                     \
     }
 
+// The service's enum is WORKER_STATUS_RUNNING; people say running.
+static void say_status(json_t *worker)
+{
+    static const char prefix[] = "WORKER_STATUS_";
+    const char *status = json_string_value(json_object_get(worker, "status"));
+    char word[32];
+    size_t len = 0;
+    if (!status || strncmp(status, prefix, sizeof prefix - 1) != 0)
+        return;
+    for (const char *s = status + sizeof prefix - 1; *s && len + 1 < sizeof word; s++)
+        word[len++] = (char)tolower((unsigned char)*s);
+    word[len] = '\0';
+    json_object_set_new(worker, "status", json_string(word));
+}
+
 static bus_err list_workers(lane_cli *cli, json_t **workers)
 {
     static const lane_rpc rpc = RPC("ListWorkers", list_workers_request, list_workers_reply);
@@ -21,6 +37,9 @@ static bus_err list_workers(lane_cli *cli, json_t **workers)
         return err;
     json_t *rows = json_object_get(reply, "workers");
     *workers = rows ? json_incref(rows) : json_array();
+    size_t i;
+    json_t *worker;
+    json_array_foreach(*workers, i, worker) say_status(worker);
     json_decref(reply);
     return BUS_OK;
 }

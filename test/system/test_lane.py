@@ -183,7 +183,7 @@ def test_services_workers_and_connections_are_listed(store):
     assert without.returncode == 1 and "WorkManager" in without.stderr
     assert store.lane_json("connections") == []
     store.start("workhostd")
-    assert isinstance(store.lane_json("workers", "ls"), list)
+    assert {w["status"] for w in store.lane_json("workers", "ls")} <= {"running", "stopped"}
     gone = store.lane("workers", "start", "nope", check=False)
     assert gone.returncode == 1 and "nope" in gone.stderr
 
@@ -253,6 +253,25 @@ def test_who_takes_part_gets_everything_and_ends_with_the_replay(store):
     store.lane("replay", "resume", "mon")
     assert [json.loads(line)["seq"] for line in reader.lines()] == list(range(1, 31))
     assert store.lane("replay", "watch", "mon").stdout.startswith("mon finished")
+
+
+def test_what_a_scenario_decided_is_shown_from_its_record(store):
+    store.lane("scenario", "create", "bt1", "--market", "hyp.mon")
+    for seq in (1, 2, 3):
+        decide(store, "bt1", seq, "1.0")
+        decide(store, "LIVE", seq, "1.0")
+    assert [s["seq"] for s in store.lane_json("sub", "sc.bt1.>", "--count", 3)] == [1, 2, 3]
+    reader = Background(store, "sub", "sc.bt1.>", "--from", 2, "--count", 4, "--json")
+    decide(store, "bt1", 4, "1.0")
+    decide(store, "bt1", 5, "1.0")
+    assert [json.loads(line)["seq"] for line in reader.lines()] == [2, 3, 4, 5]
+    live = Background(store, "sub", "sc.LIVE.>", "--count", 1, "--json")
+    time.sleep(0.5)
+    decide(store, "LIVE", 9, "2.0")
+    assert json.loads(live.lines()[0])["event"]["causationseq"] == "9"
+    for args, says in ((["sc.*.>", "--from", "start"], "no one stream"), (["act.>", "--from", "soon"], "--from 'soon'")):
+        done = store.lane("sub", *args, check=False)
+        assert done.returncode in (1, 2) and says in done.stderr, done.stderr
 
 
 # --- diff and export -------------------------------------------------------------------------------------
