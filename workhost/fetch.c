@@ -176,7 +176,8 @@ static bus_err reach_host(work_fetch *f)
     int failed = getaddrinfo(f->url.host, f->url.port, &hints, &list);
     if (failed)
         return bus_fail(BUS_EUNAVAILABLE, "host '%s': %s", f->url.host, gai_strerror(failed));
-    bus_err err = BUS_OK;
+    bus_err err =
+        list ? BUS_OK : bus_fail(BUS_EUNAVAILABLE, "host '%s' has no address", f->url.host);
     for (const struct addrinfo *i = list; i && !err && !f->host_allowed; i = i->ai_next) {
         if (work_address_refused(i->ai_addr))
             err = bus_fail(BUS_EPERM,
@@ -184,9 +185,10 @@ static bus_err reach_host(work_fetch *f)
                            "with allowed_code_hosts if that is meant",
                            f->url.host);
     }
-    if (!err)
+    if (!err && list)
         err = bus_note(connect_one(f, list), "host '%s'", f->url.host);
-    freeaddrinfo(list);
+    if (list)
+        freeaddrinfo(list);
     return err;
 }
 

@@ -11,9 +11,10 @@ static void put_pair(bus_pack *p, const char *key, const char *value)
 }
 
 static void announce_change(work_host_daemon *host, const char *worker, const char *state,
-                            bus_event *e)
+                            const bus_event *told)
 {
     char data[256], key[64], packed[2048], id[64];
+    bus_event e = *told;
     bus_pack p = bus_pack_to(data, sizeof data);
     bus_header_pair type = {"Content-Type", BUS_CONTENT_MSGPACK};
     snprintf(key, sizeof key, "worker.%s", worker);
@@ -23,11 +24,11 @@ static void announce_change(work_host_daemon *host, const char *worker, const ch
     put_pair(&p, "change", state);
     snprintf(id, sizeof id, "%lld.%llu.change", (long long)host->epoch_ms,
              (unsigned long long)host->event_count);
-    e->id = bus_view_of(id);
-    e->type = BUS_VIEW("com.virtufin.workmanager.state.changed");
-    e->data = (bus_view){data, p.len};
+    e.id = bus_view_of(id);
+    e.type = BUS_VIEW("com.virtufin.workmanager.state.changed");
+    e.data = (bus_view){data, p.len};
     bus_pack out = bus_pack_to(packed, sizeof packed);
-    if (bus_event_encode(&out, e) == BUS_OK && !out.overflow)
+    if (bus_event_encode(&out, &e) == BUS_OK && !out.overflow)
         bus_publish(host->conn, "state.change", NULL, &type, 1, (bus_view){packed, out.len});
 }
 

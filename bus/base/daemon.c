@@ -55,7 +55,7 @@ static void say_and_exit(const char *text)
 static void on_signal(int signal_number)
 {
     (void)signal_number;
-    int64_t now_ns = bus_machine_mono().ns; // clock_gettime may be called here
+    int64_t now_ns = bus_machine_mono().ns;
     if (signals_seen && now_ns - first_signal_ns > SAME_SIGNAL_NS)
         say_and_exit("second signal: ends at once\n");
     if (signals_seen)
