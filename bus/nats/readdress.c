@@ -27,16 +27,34 @@ typedef struct {
     const uint8_t *body;
 } edits;
 
+static bool is_key(bus_view name, int k)
+{
+    if (name.len == keys[k].len && memcmp(name.ptr, keys[k].name, name.len) == 0)
+        return true;
+    return keys[k].dotted && bus_view_is(name, keys[k].dotted);
+}
+
 static int key_of(bus_view name)
 {
-    // lengths first: most keys of an envelope differ in it
-    for (int k = 0; k < KEYS; k++) {
-        if (name.len == keys[k].len && memcmp(name.ptr, keys[k].name, name.len) == 0)
-            return k;
-        if (keys[k].dotted && bus_view_is(name, keys[k].dotted))
-            return k;
+    int k = -1;
+    // most keys of an envelope are told apart by their first letter
+    switch (name.len ? name.ptr[0] : 0) {
+    case 'r':
+        k = RUNID;
+        break;
+    case 'c':
+        k = CLOCKTYPE;
+        break;
+    case 'w':
+        k = WALLTIME;
+        break;
+    case 'm':
+        k = is_key(name, MARKETLANE) ? MARKETLANE : MARKETSELECTOR;
+        break;
+    default:
+        return -1;
     }
-    return -1;
+    return is_key(name, k) ? k : -1;
 }
 
 // The envelope was validated, so the cursor cannot fail; `data` is stepped over without walking it.
