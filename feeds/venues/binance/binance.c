@@ -369,8 +369,7 @@ static bool binance_recall(const feed_session *session, uint32_t i, const char *
         if (strcmp(b->channel[c], "aggTrade") == 0 && b->symbol[0].trade.on)
             per_symbol--;
     uint32_t which = i / per_symbol;
-    return which < b->symbols &&
-           symbol_recall(&b->symbol[which], i % per_symbol, subject, several);
+    return which < b->symbols && symbol_recall(&b->symbol[which], i % per_symbol, subject, several);
 }
 
 const feed_venue feed_binance = {

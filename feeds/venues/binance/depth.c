@@ -395,7 +395,8 @@ feed_frame_result feed_binance_depth(binance *b, bus_view data, const feed_now *
         return FEED_FRAME_DUPLICATE;
     if (symbol->sync.state == BINANCE_WHOLE && f.first != symbol->sync.last + 1)
         lose(b, symbol, f.first > symbol->sync.last + 1 ? "gap" : "overlap", now);
-    if (publish(b, symbol, &f, now)) { // too large for an event: as lost, the next one shows the hole
+    if (publish(b, symbol, &f,
+                now)) { // too large for an event: as lost, the next one shows the hole
         b->base.stats.errors++;
         return FEED_FRAME_ERROR;
     }

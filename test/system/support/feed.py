@@ -10,9 +10,10 @@ import urllib.error
 import urllib.request
 from decimal import Decimal
 
+import jsonschema
 import msgpack
 
-from .places import PATIENCE
+from .places import PATIENCE, TREE
 
 LANE = "act.exchange.binance."
 
@@ -65,6 +66,24 @@ def start_feed(stack, exchange, symbols, channels, *args, ready=True, **options)
     return stack.start("feedd", "--ws-url", f"ws://{url}", "--rest-url", f"http://{url}",
                        "--symbols", ",".join(symbols), "--channels", ",".join(channels),
                        "--snapshot-every", "1h", *args, ready=ready, **options)
+
+
+class Schemas:
+    """The JSON Schemas of the tree; every kind of event is held to its own, the first hundred of a kind."""
+
+    EACH = 100
+
+    def __init__(self):
+        self._validators, self._checked = {}, {}
+
+    def check(self, kind, data):
+        if kind not in self._validators:
+            schema = json.loads((TREE / "schemas" / "events" / f"{kind}.schema.json").read_text())
+            schema["additionalProperties"] = False  # what is published is described
+            self._validators[kind] = jsonschema.Draft202012Validator(schema)
+        self._checked[kind] = self._checked.get(kind, 0) + 1
+        if self._checked[kind] <= self.EACH:
+            self._validators[kind].validate(data)
 
 
 def is_zero(quantity):
@@ -137,6 +156,7 @@ class Tally:
         self.books, self.trades, self.quotes, self.counts, self.feed = {}, {}, {}, {}, []
         self.ids = []
         self.last_recorded = ""
+        self.schemas = Schemas()
 
     def take(self, message):
         event = msgpack.unpackb(message.data, raw=False)
@@ -148,6 +168,7 @@ class Tally:
         assert event["type"] == f"com.virtufin.exchange.binance.{entity}.{name}"
         assert event["recordedtime"] >= self.last_recorded, "recordedtime never goes back"
         self.last_recorded = event["recordedtime"]
+        self.schemas.check(f"{entity}.{name}", data)
         if entity == "feed":
             self.feed.append((name, tokens[2] if len(tokens) > 2 else None, event))
             return
