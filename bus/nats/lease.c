@@ -37,14 +37,15 @@ static char *value_of(const bus_lease *lease, const char *holder)
     return text;
 }
 
-static void read_key(bus_lease *lease)
+// False: no answer, so it is asked again at the next look.
+static bool read_key(bus_lease *lease)
 {
     bus_kv_entry entry;
     char holder[HOLDER_CAP] = "";
     uint64_t revision = 0;
     bus_err err = bus_kv_get(lease->conn, lease->bucket, lease->key, &entry);
     if (err && err != BUS_ENOTFOUND)
-        return; // asked again at the next look
+        return false;
     if (!err) {
         json_t *value = json_loadb(entry.value.ptr, entry.value.len, 0, NULL);
         const char *text = json_string_value(json_object_get(value, "holder"));
@@ -59,6 +60,7 @@ static void read_key(bus_lease *lease)
     bus_lease_logic_seen(&lease->logic, revision, is_free, bus_machine_mono());
     memcpy(lease->seen, holder, sizeof holder);
     bus_gate_unlock(&lease->gate);
+    return true;
 }
 
 static bus_lease_write result_of(bus_err err)
@@ -113,16 +115,15 @@ static bool turn(bus_lease *lease)
     bool before = lease->logic.held;
     bus_lease_step step = bus_lease_logic_step(&lease->logic, bus_machine_mono(), &expected);
     bus_gate_unlock(&lease->gate);
-    if (step == BUS_LEASE_READ)
-        read_key(lease);
-    else if (step != BUS_LEASE_WAIT)
+    bool read = step == BUS_LEASE_READ && read_key(lease);
+    if (step != BUS_LEASE_READ && step != BUS_LEASE_WAIT)
         write_key(lease, step, expected);
     bus_gate_lock(&lease->gate);
     bool changed = before != lease->logic.held;
     bus_gate_unlock(&lease->gate);
     if (changed && lease->wake.fn)
         lease->wake.fn(lease->wake.ctx);
-    return step == BUS_LEASE_READ;
+    return read;
 }
 
 static void give_back(bus_lease *lease)
