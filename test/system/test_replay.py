@@ -1,6 +1,6 @@
 """Replay through stored: what comes out is what ACT holds. Source: schemas/specs/replay.md.
 
-TL_REPLAY_EVENTS sets how many events the comparison is over (default 200,000).
+TL_REPLAY_EVENTS sets how many events the comparison is over (default 1,000,000).
 """
 
 import json
@@ -14,7 +14,7 @@ from support.places import BUILD, PATIENCE
 from support.process import Process
 from support.services import (EXISTS, INVALID, NOT_FOUND, OUT_OF_RANGE, PRECONDITION, ServiceError, call, wait_replay)
 
-EVENTS = int(os.environ.get("TL_REPLAY_EVENTS", "200000"))
+EVENTS = int(os.environ.get("TL_REPLAY_EVENTS", "1000000"))
 TOOL = BUILD / "tools" / "replay_tool"
 
 
