@@ -78,7 +78,8 @@ tests_c() {
         [ -z "$program" ] || report_run "$prefix$program" "build/$preset/test/$program"
     done <"build/$preset/test/programs"
 }
+# Two at a time: they wait more than they compute.
 tests_system() {
     local preset=$1 prefix=$2
-    report_run "${prefix}system" env TL_BUILD="$top/build/$preset" build/venv/bin/pytest -q --color=no test/system
+    report_run "${prefix}system" env TL_BUILD="$top/build/$preset" build/venv/bin/pytest -q --color=no -n 2 --durations=15 test/system
 }
