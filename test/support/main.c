@@ -58,7 +58,8 @@ static char *tmp_root(void)
 
 const char *test_tmp(void)
 {
-    static char *kept[64]; // reachable, so that no leak is reported for what lives as long as the process
+    static char
+        *kept[64]; // reachable, so that no leak is reported for what lives as long as the process
     static size_t count;
     char *path = NULL;
     const char *root = getenv("TL_TEST_TMP");
