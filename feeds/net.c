@@ -406,9 +406,8 @@ typedef struct {
 static bus_err target_of(target *t, const char *url, const char *path, bool websocket)
 {
     const char *scheme, *rest;
-    if (strlen(url) >= sizeof t->text)
+    if (!bus_view_copy(bus_view_of(url), t->text, sizeof t->text))
         return bus_fail(BUS_EINVAL, "URL '%.64s…': longer than %zu bytes", url, sizeof t->text - 1);
-    strcpy(t->text, url);
     if (lws_parse_uri(t->text, &scheme, &t->host, &t->port, &rest) || !t->host[0])
         return bus_fail(BUS_EINVAL, "URL '%s': <scheme>://<host>[:port] is expected", url);
     t->tls = strcmp(scheme, websocket ? "wss" : "https") == 0;
