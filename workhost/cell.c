@@ -395,6 +395,17 @@ void work_cell_turn(work_cell *c, bus_mono now)
         start(c);
 }
 
+// A dead letter being written comes first: until it is stored the input may not be passed over.
+bool work_cell_recover(work_cell *c)
+{
+    bool down =
+        c->state == WORK_CELL_IDLE || c->state == WORK_CELL_WAITING || c->state == WORK_CELL_FAILED;
+    if (!down || c->child || !c->wanted || c->host->stopping)
+        return false;
+    start(c);
+    return c->child != NULL;
+}
+
 bool work_cell_idle(const work_cell *c)
 {
     return !c->child && !c->wanted && c->state != WORK_CELL_LETTER;

@@ -24,8 +24,11 @@ const char *work_cell_scenario(const work_cell *cell);
 // work_cell_want: this plan from now on (taken over; NULL: none). kill: at once, without an orderly stop.
 void work_cell_want(work_cell *cell, char *plan, bool kill);
 void work_cell_turn(work_cell *cell, bus_mono now); // call every 50 ms
-bool work_cell_idle(const work_cell *cell);         // nothing runs and nothing is wanted
-bool work_cell_settled(const work_cell *cell);      // has told how it is since it was wanted
+// work_cell_recover starts now what waits for its back-off or has failed. False: nothing to start, or it
+// could not be started.
+bool work_cell_recover(work_cell *cell);
+bool work_cell_idle(const work_cell *cell);    // nothing runs and nothing is wanted
+bool work_cell_settled(const work_cell *cell); // has told how it is since it was wanted
 // The publisher's answer to a dead letter.
 bool work_cell_letter_acked(work_cell *cell, const bus_ack *ack);
 

@@ -75,6 +75,29 @@ void work_host_reconcile(work_host_daemon *h)
     unwant_missing(h);
 }
 
+// Whether a runtime with the worker was started for this; one that runs anyhow leaves nothing to recover.
+static bool is_recovered(const work_host_daemon *h, const bool *started, const char *worker)
+{
+    bool any = false;
+    for (size_t i = 0; i < h->cell_count; i++)
+        any = any || (started[i] && work_cell_has(h->cells[i], worker));
+    return any;
+}
+
+uint32_t work_host_recover(work_host_daemon *h)
+{
+    bool started[WORK_CELLS_MAX] = {false};
+    uint32_t count = 0;
+    work_host_reconcile(h);
+    for (size_t i = 0; i < h->cell_count; i++)
+        started[i] = work_cell_recover(h->cells[i]);
+    for (size_t i = 0; i < h->roster.count; i++) {
+        const work_record *r = h->roster.records[i];
+        count += r->running && is_recovered(h, started, r->name);
+    }
+    return count;
+}
+
 static void turn_cells(work_host_daemon *h)
 {
     bus_mono now = bus_now_mono();

@@ -51,6 +51,8 @@ void work_host_stop(bus_daemon *daemon, void *state);
 void work_host_release(void *state);
 // work_host_reconcile brings the runtimes to what registry and roster say. Call after changing either.
 void work_host_reconcile(work_host_daemon *host);
+// work_host_recover starts at once what should run and does not. Returns of how many workers.
+uint32_t work_host_recover(work_host_daemon *host);
 // Whether requests may be answered: the lease is ours and the roster is loaded. BUS_EUNAVAILABLE.
 bus_err work_host_ready(const work_host_daemon *host);
 

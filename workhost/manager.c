@@ -17,7 +17,7 @@
 extern const uint8_t schema_workmanager_descriptors[];
 extern const size_t schema_workmanager_descriptors_len;
 
-enum { FETCHES_MAX = 4, TAG_KEY_MAX = 128, TAG_VALUE_MAX = 1024, SETTING_VALUE_MAX = 4096 };
+enum { FETCHES_MAX = 4, SETTING_VALUE_MAX = 4096 };
 
 // --- code --------------------------------------------------------------------------------------------
 
@@ -50,14 +50,10 @@ static bus_err take_settings(work_record *r, const MSG(CreateWorkerRequest) * re
                             req->config[i]->key, SETTING_VALUE_MAX);
         json_object_set_new(r->config, req->config[i]->key, json_string(req->config[i]->value));
     }
-    if (req->n_tags > WORK_RECORD_TAGS)
-        return bus_fail(BUS_EINVAL, "tags: %zu; the limit is %d", req->n_tags, WORK_RECORD_TAGS);
     for (size_t i = 0; i < req->n_tags; i++) {
-        if (!*req->tags[i]->key || strlen(req->tags[i]->key) > TAG_KEY_MAX ||
-            strlen(req->tags[i]->value) > TAG_VALUE_MAX)
-            return bus_fail(BUS_EINVAL, "tag '%.80s': key at most %d bytes, value at most %d",
-                            req->tags[i]->key, TAG_KEY_MAX, TAG_VALUE_MAX);
-        json_object_set_new(r->tags, req->tags[i]->key, json_string(req->tags[i]->value));
+        bus_err err = work_manager_put_tag(r->tags, req->tags[i]->key, req->tags[i]->value);
+        if (err)
+            return err;
     }
     return BUS_OK;
 }
@@ -411,6 +407,20 @@ static void on_delete(void *ctx, bus_call *call, const ProtobufCMessage *message
         bus_call_reply(call, &reply.base);
 }
 
+static void on_recover(void *ctx, bus_call *call, const ProtobufCMessage *message)
+{
+    MSG(RecoverWorkersReply) reply = INIT(RECOVER_WORKERS_REPLY);
+    bus_err err = work_host_ready(ctx);
+    (void)message;
+    if (err) {
+        bus_call_failed(call, err);
+        return;
+    }
+    reply.recovered_count = work_host_recover(ctx);
+    bus_info("audit: recover workers=%u", reply.recovered_count);
+    bus_call_reply(call, &reply.base);
+}
+
 // --- opening -----------------------------------------------------------------------------------------
 
 #define METHOD(name, lower, handler)                                                               \
@@ -426,6 +436,11 @@ static const bus_method methods[] = {
     METHOD("DeleteWorker", delete_worker, on_delete),
     METHOD("ListWorkers", list_workers, work_manager_on_list),
     METHOD("GetWorkerHistory", get_worker_history, work_manager_on_history),
+    METHOD("RecoverWorkers", recover_workers, on_recover),
+    METHOD("SetTag", set_tag, work_manager_on_set_tag),
+    METHOD("GetTag", get_tag, work_manager_on_get_tag),
+    METHOD("SetTags", set_tags, work_manager_on_set_tags),
+    METHOD("GetTags", get_tags, work_manager_on_get_tags),
     {.method = NULL},
 };
 

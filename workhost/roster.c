@@ -87,11 +87,13 @@ static bool same_meaning(const work_record *a, const work_record *b)
 }
 
 // What the bucket knows of an earlier life of a declared worker: whether a user stopped it, its
-// generation and history. Other inputs or settings make another worker of it: a new generation.
+// generation, history and tags. Other inputs or settings make another worker of it: a new generation.
 static void inherit(work_record *fresh, const work_record *known)
 {
     json_decref(fresh->history);
     fresh->history = json_incref(known->history);
+    json_decref(fresh->tags);
+    fresh->tags = json_incref(known->tags);
     fresh->running = known->running;
     fresh->generation = known->generation + !same_meaning(fresh, known);
     snprintf(fresh->created_at, sizeof fresh->created_at, "%s", known->created_at);

@@ -480,6 +480,106 @@ def test_a_worker_is_created_started_given_new_code_stopped_and_deleted(work, bu
     assert bus.kv("workers") == {}
 
 
+def created(bus, name: str = "mine", **more):
+    rpc(bus, "CreateWorker", codeSource={"content": encoded(PROBE)}, mimeType="application/x-native-dll",
+        topic="exchange.binance.trade.tape.>", name=name, scenarios=["LIVE"], **more)
+
+
+def refusal(bus, method: str, **fields) -> RpcError:
+    with pytest.raises(RpcError) as refused:
+        rpc(bus, method, **fields)
+    return refused.value
+
+
+def test_tags_are_set_read_and_taken_away_within_their_bounds(work, bus):
+    work()
+    created(bus, tags={"team": "desk"})
+    rpc(bus, "SetTag", id="mine", key="owner", value="ann")
+    rpc(bus, "SetTags", id="mine", tags={"team": "lab", "empty": ""})
+    assert rpc(bus, "GetTag", id="mine", key="team") == {"value": "lab"}
+    assert rpc(bus, "GetTags", id="mine")["tags"] == {"team": "lab", "owner": "ann", "empty": ""}
+    assert rpc(bus, "GetTags", id="mine", keys=["owner", "nothing"])["tags"] == {"owner": "ann"}
+    [info] = rpc(bus, "ListWorkers", filters=[{"key": "owner", "value": "ann"}])["workers"]
+    assert info["id"] == "mine"
+    rpc(bus, "SetTags", id="mine", remove=["empty", "nothing"], tags={"owner": "bob"})
+    before = {"team": "lab", "owner": "bob"}
+    assert rpc(bus, "GetTags", id="mine")["tags"] == before
+    assert refusal(bus, "GetTag", id="mine", key="empty").code == 5
+    assert refusal(bus, "SetTag", id="nobody", key="a", value="b").code == 5
+    for key, value in [("", "x"), ("k" * 129, "x"), ("k", "v" * 1025)]:
+        assert refusal(bus, "SetTags", id="mine", tags={"fine": "x", key: value}).code == 3
+    many = refusal(bus, "SetTags", id="mine", tags={f"t{i}": "x" for i in range(49)})
+    assert many.code == 3 and "more than 50 tags" in many.text
+    assert rpc(bus, "GetTags", id="mine")["tags"] == before
+    full = {f"t{i}": "v" * 1024 for i in range(47)} | {"k" * 128: "x"}
+    rpc(bus, "SetTags", id="mine", tags=full)
+    assert rpc(bus, "GetTags", id="mine")["tags"] == before | full
+    assert json.loads(bus.kv("workers")["worker.mine"])["tags"] == before | full
+
+
+def test_tags_restart_nothing_and_outlive_workhostd(work, bus):
+    declare(work.folder, "probe", {}, PROBE)
+    daemon = work()
+    running = runtimes(daemon)
+    rpc(bus, "SetTag", id="probe", key="owner", value="ann")
+    publish(bus, [trade(i, "1") for i in range(1, 51)])
+    wait_done(bus, "LIVE", "probe", 50)
+    assert runtimes(daemon) == running
+    daemon.signal(signal.SIGTERM)
+    until(lambda: not daemon.running, "its end")
+    work()
+    assert rpc(bus, "GetTags", id="probe")["tags"] == {"owner": "ann"}
+    assert progress(bus, "LIVE", "probe")["session"] == "1"
+
+
+def state_of(bus, worker: str) -> str:
+    [info] = [w for w in rpc(bus, "ListWorkers")["workers"] if w["id"] == worker]
+    return info["instances"][0]["state"] if info["instances"] else ""
+
+
+def test_recovering_starts_what_should_run_and_does_not(work, bus, tmp_path):
+    declare(work.folder, "sma", {}, scenarios=[])
+    daemon = work()
+    scenario(bus, "Create", id="paper", market={"lane": "act"}, strategy={"id": "sma"})
+    until(lambda: "workhostd[paper]: online" in daemon.output(), "the runtime of the other scenario")
+    other = runtimes(daemon)["paper"]
+    assert rpc(bus, "RecoverWorkers") == {"recoveredCount": 0}
+    created(bus)
+    # Its code is not there when it is to be started: it stays without a runtime, and nothing tries again.
+    code = tmp_path / "code" / (rpc(bus, "ListWorkers")["workers"][0]["sha256"] + ".so")
+    kept = code.rename(tmp_path / "kept.so")
+    rpc(bus, "StartWorker", id="mine")
+    until(lambda: "worker mine:" in daemon.output(), "the reason")
+    assert rpc(bus, "RecoverWorkers") == {"recoveredCount": 0} and "LIVE" not in runtimes(daemon)
+    kept.rename(code)
+    assert rpc(bus, "RecoverWorkers") == {"recoveredCount": 1}
+    until(lambda: state_of(bus, "mine") == "online", "online")
+    assert rpc(bus, "RecoverWorkers") == {"recoveredCount": 0}
+    assert runtimes(daemon)["paper"] == other
+    publish(bus, [trade(i, "1") for i in range(1, 51)])
+    wait_done(bus, "LIVE", "mine", 50)
+    probe_is_undisturbed(outputs(bus, "LIVE", "probe"), 50)
+
+
+def test_recovering_tries_a_failed_worker_again(work, bus):
+    declare(work.folder, "probe", {"refuse": 1}, PROBE)
+    daemon = work()
+    for tries in range(1, 3):
+        until(lambda: daemon.output().count("worker probe cannot run") == tries, "its failure")
+        until(lambda: state_of(bus, "probe") == "failed", "failed")
+        assert rpc(bus, "RecoverWorkers") == {"recoveredCount": 1}
+
+
+def test_recovering_does_not_wait_for_the_back_off(work, bus):
+    declare(work.folder, "probe", {}, PROBE)
+    daemon = work()
+    for _ in range(5):  # 200 ms doubled: the next start is 6.4 s away
+        kill_runtime(daemon, "LIVE")
+        until(lambda: state_of(bus, "probe") == "degraded", "its end")
+        assert rpc(bus, "RecoverWorkers") == {"recoveredCount": 1}
+        until(lambda: state_of(bus, "probe") == "online", "online at once", 3)
+
+
 def test_a_created_worker_outlives_workhostd(work, bus):
     daemon = work()
     rpc(bus, "CreateWorker", codeSource={"content": encoded(PROBE)}, mimeType="application/x-native-dll",
