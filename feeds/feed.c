@@ -46,7 +46,7 @@ static void tell_status(feed *f)
     feed_status_view view = {.leased = f->phase > FEED_WANT_LEASE,
                              .recalled = f->phase > FEED_WANT_RECALL,
                              .attempt = f->backoff.failures,
-                             .streams = f->set.symbol_count * f->set.channel_count,
+                             .streams = f->session ? f->session->streams : 0,
                              .created = f->created};
     bool up = f->phase == FEED_RUNNING && f->have_live;
     view.kind = up                                                ? FEED_STATUS_CONNECTED

@@ -9,7 +9,7 @@ feed_link feed_link_of(const feed *f, bool rotation)
     return (feed_link){.connection_id = f->set.connection_id,
                        .url = f->set.ws_url,
                        .attempt = f->backoff.failures,
-                       .streams = f->set.symbol_count * f->set.channel_count,
+                       .streams = f->session->streams,
                        .rotation = rotation};
 }
 
@@ -46,15 +46,22 @@ static void connect_start(feed *f)
     if (!f->created.ns)
         f->created = bus_now_wall();
     f->have_coming = true;
+    f->session->renew = false;
     if (feed_connection_open(&f->coming, f->net, &opts, bus_now_mono()))
         feed_connection_end(&f->coming, "refused", bus_err_text());
+}
+
+static void coming_drop(feed *f)
+{
+    feed_connection_close(&f->coming, true);
+    f->have_coming = false;
 }
 
 static void coming_over(feed *f)
 {
     connect_failed(f, &f->coming);
-    feed_connection_close(&f->coming, true);
-    f->have_coming = false;
+    f->session->renew = f->have_live;
+    coming_drop(f);
 }
 
 // The old connection's end. rotation: the other one carries the streams.
@@ -119,6 +126,8 @@ void feed_links_turn(feed *f, bus_mono now)
         feed_session_stale(f->session, bus_mono_since(now, f->live.last_frame), f->set.stale_after,
                            &at);
     }
+    if (f->have_coming && f->session->renew)
+        coming_drop(f); // it has asked for other streams than are wanted by now
     if (f->have_coming) {
         feed_connection_tick(&f->coming, now);
         if (f->coming.state == FEED_OVER)
@@ -129,8 +138,8 @@ void feed_links_turn(feed *f, bus_mono now)
     // what a dead connection had delivered is taken first
     if (f->have_live && f->live.state == FEED_OVER && f->live.queue.count == 0)
         live_over(f, f->live.reason, f->live.text, false);
-    bool rotate = f->have_live &&
-                  (f->live.shutdown || now.ns - f->live.up_since.ns >= f->set.rotate_after.ns);
+    bool rotate = f->have_live && (f->live.shutdown || f->session->renew ||
+                                   now.ns - f->live.up_since.ns >= f->set.rotate_after.ns);
     if (!f->have_coming && !f->gave_up && now.ns >= f->connect_due.ns && (!f->have_live || rotate))
         connect_start(f);
 }

@@ -100,11 +100,22 @@ static void identify(state *s, const char *venue)
     snprintf(s->instance_id, sizeof s->instance_id, "%s-%d-%08x", host, (int)getpid(), random);
 }
 
+static bus_err no_adapter(const char *name)
+{
+    char there[256] = "";
+    size_t len = 0;
+    const feed_venue *venue;
+    for (size_t i = 0; (venue = feed_venue_at(i)) && len < sizeof there; i++)
+        len +=
+            (size_t)snprintf(there + len, sizeof there - len, "%s%s", i ? ", " : "", venue->name);
+    return bus_fail(BUS_EINVAL, "--venue '%s': no such adapter; there are: %s", name, there);
+}
+
 static bus_err check(const settings *set, const feed_venue **venue)
 {
     *venue = feed_venue_find(set->venue);
     if (!*venue)
-        return bus_fail(BUS_EINVAL, "--venue '%s': no such adapter", set->venue);
+        return no_adapter(set->venue);
     if (strpbrk(set->ws_url, "\"\\"))
         return bus_fail(BUS_EINVAL, "--ws-url '%s': no quotes or backslashes are expected",
                         set->ws_url);

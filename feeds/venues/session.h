@@ -16,6 +16,8 @@ struct feed_session {
     feed_request_fn request;
     void *ctx;
     feed_stats stats;
+    uint32_t streams; // that subscribe names
+    bool renew;       // they are others than those of the connection: it should be replaced
     bus_recorded_time last_received; // of the last published frame, or of the last recorded event
     const char *interruption;        // "disconnected" or "restart": not yet told as a gap; or NULL
 };

@@ -18,7 +18,7 @@ typedef enum { FEED_REQUEST_DEPTH, FEED_REQUEST_INSTRUMENTS } feed_request_kind;
 // A REST request the session wants made: GET <rest url><path>. Exactly one response answers it.
 typedef struct {
     feed_request_kind kind;
-    uint32_t symbol; // index in opts.symbols; 0 for instruments
+    uint32_t symbol; // index in opts.symbols; of instruments: the first one asked for
     char path[4096];
 } feed_request;
 typedef void (*feed_request_fn)(void *ctx, const feed_request *request);

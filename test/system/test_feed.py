@@ -6,6 +6,7 @@ import socket
 import subprocess
 import time
 
+import msgpack
 import pytest
 from support.feed import SHORT_LEASE, Exchange, read_lane, start_feed, wait_quiet
 from support.places import BUILD, PATIENCE, program
@@ -400,6 +401,25 @@ def test_many_symbols_are_subscribed_in_several_messages(stack, bus):
     assert len(bus.read("ACT", "act.exchange.binance.instrument.info")) == 64
 
 
+def test_a_symbol_that_the_venue_does_not_know_is_left_out_by_name(stack, bus):
+    stack.start("stored")
+    exchange = Exchange(stack, "--symbols", "BTCUSDT,ETHUSDT,SOLUSDT", "--rate", "300")
+    feedd = start_feed(stack, exchange, ["BTCUSDT", "FOOUSDT", "ETHUSDT", "SOLUSDT", "BARUSDT"], SPOT)
+    tally = wait_events(bus, lambda t: len(t.events("whole")) == 3 and len(t.events("connected")) == 2)
+    unknown = [e["data"] for e in tally.events("degraded") if e["data"]["reason"] == "symbol_unknown"]
+    assert sorted(d["symbol"] for d in unknown) == ["BARUSDT", "FOOUSDT"]
+    assert all(d["symbol"] in d["text"] for d in unknown)
+    for symbol in ("FOOUSDT", "BARUSDT"):
+        feedd.wait_line(f"does not list symbol '{symbol}'")
+    infos = bus.read("ACT", "act.exchange.binance.instrument.info")
+    assert {msgpack.unpackb(m.data, raw=False)["data"]["symbol"] for m in infos} == {"BTCUSDT", "ETHUSDT", "SOLUSDT"}
+    assert [e["data"]["streams"] for e in tally.events("connected")] == [15, 9]
+    assert tally.events("connected")[1]["data"]["rotation"] and not tally.events("gap")
+    wait_events(bus, lambda t: t.books["BTCUSDT"].last > tally.books["BTCUSDT"].last)
+    asked = exchange.status()["clients"]
+    assert [c["streams"] for c in asked if c["streams"]] == [9]
+
+
 def test_a_full_queue_ends_the_connection_and_says_so(stack, bus):
     stack.start("stored")
     exchange = Exchange(stack, "--symbols", "BTCUSDT", "--rate", "3000")
@@ -414,11 +434,14 @@ def test_a_full_queue_ends_the_connection_and_says_so(stack, bus):
 
 
 @pytest.mark.parametrize("args, says", [
-    (["--venue", "nowhere"], "no such adapter"),
+    (["--venue", "kraken"], "--venue 'kraken': no such adapter; there are: binance"),
+    (["--symbols", ""], "at least one symbol"),
     (["--symbols", "BTC/USDT"], "only letters and digits"),
     (["--symbols", "BTCUSDT,btcusdt"], "named twice"),
     (["--channels", "level7"], "channel 'level7'"),
+    (["--channels", "nope"], "channel 'nope': trade, aggTrade"),
     (["--ws-url", "http://x"], "ws:// or wss://"),
+    (["--rest-url", "ftp://x"], "http:// or https://"),
     (["--stale-after", "5s", "--dead-after", "4s"], "--dead-after"),
 ])
 def test_wrong_settings_are_named(tmp_path, args, says):

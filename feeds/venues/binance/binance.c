@@ -220,6 +220,7 @@ static bus_err binance_open(feed_session **out, const feed_opts *opts)
         binance_close(&b->base);
         return bus_note(err, "venue binance");
     }
+    b->base.streams = feed_binance_streams(b);
     *out = &b->base;
     return BUS_OK;
 }
@@ -232,17 +233,51 @@ static const char *binance_path(const feed_session *session)
     return "/stream";
 }
 
+static uint32_t listed(const binance *b)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < b->symbols; i++)
+        count += !b->symbol[i].unlisted;
+    return count;
+}
+
+bool feed_binance_left_out(const binance *b, const binance_symbol *symbol)
+{
+    return symbol->unlisted && listed(b) > 0; // a connection without streams would be none
+}
+
+uint32_t feed_binance_streams(const binance *b)
+{
+    uint32_t symbols = listed(b);
+    return (symbols ? symbols : b->symbols) * b->channels;
+}
+
+// Streams [from, end) of those to subscribe, as JSON texts with commas between; returns the length.
+static size_t stream_names(const binance *b, uint32_t from, uint32_t end, char *buf, size_t cap)
+{
+    size_t len = 0;
+    uint32_t at = 0;
+    for (uint32_t i = 0; i < b->symbols && at < end; i++) {
+        if (feed_binance_left_out(b, &b->symbol[i]))
+            continue;
+        for (uint32_t c = 0; c < b->channels; c++, at++)
+            if (at >= from && at < end && len < cap)
+                len += (size_t)snprintf(buf + len, cap - len, "%s\"%s@%s\"", at > from ? "," : "",
+                                        b->symbol[i].lower, b->channel[c]);
+    }
+    return len;
+}
+
 static size_t binance_subscribe(const feed_session *session, uint32_t step, char *buf, size_t cap)
 {
     const binance *b = (const binance *)session;
-    uint32_t streams = b->symbols * b->channels, from = step * PARAMS_PER_MESSAGE;
+    uint32_t streams = feed_binance_streams(b), from = step * PARAMS_PER_MESSAGE;
     if (from >= streams)
         return 0;
     uint32_t end = from + PARAMS_PER_MESSAGE < streams ? from + PARAMS_PER_MESSAGE : streams;
     size_t len = (size_t)snprintf(buf, cap, "{\"method\":\"SUBSCRIBE\",\"params\":[");
-    for (uint32_t i = from; i < end && len < cap; i++)
-        len += (size_t)snprintf(buf + len, cap - len, "%s\"%s@%s\"", i > from ? "," : "",
-                                b->symbol[i / b->channels].lower, b->channel[i % b->channels]);
+    if (len < cap)
+        len += stream_names(b, from, end, buf + len, cap - len);
     if (len < cap)
         len += (size_t)snprintf(buf + len, cap - len, "],\"id\":%u}", step + 1);
     return len < cap ? len : 0;
@@ -260,12 +295,15 @@ static void channels_interrupt(binance_symbol *symbol, const char *why)
 static void binance_up(feed_session *session, bool rotation, const feed_now *now)
 {
     binance *b = (binance *)session;
+    (void)rotation; // a book in step stays so: its state tells
+    b->round.again = b->instruments.asked || b->round.at > 0;
     b->instruments.wanted = true;
     b->instruments.due = now->mono;
     for (uint32_t i = 0; i < b->symbols; i++) {
         binance_symbol *symbol = &b->symbol[i];
         symbol->instrument_last.len = 0; // publish it anew
-        if (symbol->depth.on && !rotation && symbol->sync.state == BINANCE_OFF)
+        if (symbol->depth.on && symbol->sync.state == BINANCE_OFF &&
+            !feed_binance_left_out(b, symbol))
             feed_binance_sync_start(b, symbol, symbol->sync.joined_before ? "disconnected" : NULL,
                                     now);
     }
@@ -286,7 +324,7 @@ static void binance_tick(feed_session *session, const feed_now *now)
 {
     binance *b = (binance *)session;
     if (b->instruments.wanted && !b->instruments.asked && b->instruments.due.ns <= now->mono.ns)
-        feed_binance_ask(b, FEED_REQUEST_INSTRUMENTS, NULL);
+        feed_binance_ask_instruments(b);
     for (uint32_t i = 0; i < b->symbols; i++)
         if (b->symbol[i].depth.on)
             feed_binance_sync_tick(b, &b->symbol[i], now);

@@ -2,7 +2,8 @@
 //   binance.c   the ops table: opening, subscribing, life of the connection
 //   frame.c     frames: wrapped or raw, small ones by tokens, into events
 //   depth.c     depth frames and the book of one symbol: the venue's rule
-//   rest.c      answers of the REST interface: depth snapshot, instruments
+//   rest.c      answers of the REST interface; depth snapshots
+//   instruments.c  instruments, and the symbols that the venue does not know
 // Source: schemas/specs/binance-spot.md.
 #ifndef FEEDS_VENUES_BINANCE_BINANCE_H
 #define FEEDS_VENUES_BINANCE_BINANCE_H
@@ -58,7 +59,16 @@ typedef struct {
     feed_topic instrument;
     binance_bytes instrument_last; // packed data, to see a change
     binance_sync sync;
+    bool unlisted; // the venue does not know it: its streams are left out
+    bool answered; // the answer at hand has it
 } binance_symbol;
+
+// A round of requests for the instruments of all symbols.
+typedef struct {
+    uint32_t at, count; // the request that is out asks for symbols [at, at + count)
+    uint32_t limit;     // ask for so many at once; 0: as many as there is room for
+    bool again;         // a connection came up meanwhile: then another round
+} binance_round;
 
 typedef struct {
     feed_session base; // first
@@ -71,12 +81,16 @@ typedef struct {
     bus_span snapshot_every;
     uint32_t snapshot_limit;
     binance_want instruments;
+    binance_round round;
     feed_level_list levels; // of the frame at hand
     feed_book other;        // a snapshot to compare with
 } binance;
 
 binance_symbol *feed_binance_symbol(binance *b, bus_view name); // NULL: not subscribed
 bus_err feed_binance_unknown(bus_view name);                    // the error for that
+// feed_binance_left_out: its streams are not subscribed, because the venue knows others but not it.
+bool feed_binance_left_out(const binance *b, const binance_symbol *symbol);
+uint32_t feed_binance_streams(const binance *b); // to subscribe
 bool feed_binance_bytes_add(binance_bytes *to, const void *bytes, size_t len);
 
 // frame.c
@@ -96,8 +110,16 @@ void feed_binance_sync_release(binance_sync *sync);
 // rest.c
 bus_err feed_binance_response(feed_session *session, const feed_request *request, int status,
                               bus_view body, const feed_now *now);
-void feed_binance_ask(binance *b, feed_request_kind kind, binance_symbol *symbol); // now
+void feed_binance_ask_depth(binance *b, binance_symbol *symbol); // now
+// feed_binance_again_later: the request failed as bus_err_text says; the first time it is told.
+void feed_binance_again_later(binance *b, binance_want *want, const char *symbol,
+                              const char *reason, const feed_now *now);
+bus_err feed_binance_check_status(int status, bus_view body);
 // A snapshot's body: levels into b->levels, bids first.
 bus_err feed_binance_snapshot_read(binance *b, bus_view body, uint64_t *id, uint32_t *bids);
+
+// instruments.c
+void feed_binance_ask_instruments(binance *b); // now
+bus_err feed_binance_instruments_answer(binance *b, int status, bus_view body, const feed_now *now);
 
 #endif

@@ -316,7 +316,7 @@ void feed_binance_sync_tick(binance *b, binance_symbol *symbol, const feed_now *
 {
     binance_sync *sync = &symbol->sync;
     if (sync->want.wanted && !sync->want.asked && sync->want.due.ns <= now->mono.ns)
-        feed_binance_ask(b, FEED_REQUEST_DEPTH, symbol);
+        feed_binance_ask_depth(b, symbol);
     if (sync->state != BINANCE_WHOLE || sync->next_snapshot.ns > now->mono.ns)
         return;
     feed_snapshot_source source = feed_snapshot_of_book(&sync->book);
@@ -367,6 +367,8 @@ static bus_err advance(binance *b, binance_symbol *symbol, const depth_frame *f,
         sync->last = f->last;
         return BUS_OK;
     }
+    if (sync->state == BINANCE_OFF)
+        return BUS_OK; // left out: no snapshot will come
     buffer_add(b, symbol, f, text, now);
     if (sync->state != BINANCE_HELD)
         return BUS_OK;

@@ -359,7 +359,8 @@ Test(binance, instruments_are_published_on_connect_and_on_change_alone)
 {
     feed_request request = {.kind = FEED_REQUEST_INSTRUMENTS};
     const char *body =
-        "{\"timezone\":\"UTC\",\"symbols\":[{\"symbol\":\"BNBBTC\",\"status\":\"TRADING\","
+        "{\"timezone\":\"UTC\",\"symbols\":[{\"symbol\":\"BTCUSDT\"},{\"symbol\":\"BNBBTC\","
+        "\"status\":\"TRADING\","
         "\"baseAsset\":\"BNB\",\"quoteAsset\":\"BTC\",\"orderTypes\":[\"LIMIT\"],\"filters\":["
         "{\"filterType\":\"PRICE_FILTER\",\"minPrice\":\"0.00010000\",\"maxPrice\":\"1000."
         "00000000\","
@@ -368,16 +369,108 @@ Test(binance, instruments_are_published_on_connect_and_on_change_alone)
         "{\"filterType\":\"NOTIONAL\",\"minNotional\":\"0.00010000\"}]},{\"symbol\":\"OTHER\"}]}";
     cr_expect(p.instrument_requests == 1);
     test_ok(p.session->venue->response(p.session, &request, 200, bus_view_of(body), &p.now));
-    cr_expect(t.instruments == 1);
+    cr_expect(t.instruments == 2);
     expect_data("{\"symbol\":\"BNBBTC\",\"status\":\"TRADING\",\"base_asset\":\"BNB\","
                 "\"quote_asset\":\"BTC\",\"tick_size\":\"0.00010000\",\"lot_size\":\"0.01000000\","
                 "\"min_price\":\"0.00010000\",\"max_price\":\"1000.00000000\","
                 "\"min_qty\":\"0.01000000\",\"max_qty\":\"100000.00000000\","
                 "\"min_notional\":\"0.00010000\",\"price_scale\":4,\"qty_scale\":2}");
+    p.now.mono.ns += 3601ll * 1000000000;
+    p.session->venue->tick(p.session, &p.now);
+    cr_expect(p.instrument_requests == 2);
     test_ok(p.session->venue->response(p.session, &request, 200, bus_view_of(body), &p.now));
-    cr_expect(t.instruments == 1);
+    cr_expect(t.instruments == 2);
     player_down(&p);
     player_up(&p);
     test_ok(p.session->venue->response(p.session, &request, 200, bus_view_of(body), &p.now));
-    cr_expect(t.instruments == 2);
+    cr_expect(t.instruments == 4);
+}
+
+// --- symbols that the venue does not know ------------------------------------------------------------
+
+#define INVALID "{\"code\":-1121,\"msg\":\"Invalid symbol.\"}"
+
+static void answer_instruments(player *of, int status, const char *body)
+{
+    const feed_venue *venue = of->session->venue;
+    test_ok(
+        venue->response(of->session, &of->instruments_asked, status, bus_view_of(body), &of->now));
+    venue->tick(of->session, &of->now);
+}
+
+// Is the name in the path of the last request?
+static bool asked_for(const player *of, const char *name)
+{
+    char quoted[64];
+    snprintf(quoted, sizeof quoted, "%%22%s%%22", name);
+    return strstr(of->instruments_asked.path, quoted) != NULL;
+}
+
+// Answers requests as a venue that knows all but X1: refuses whatever names it.
+static void answer_without_x1(player *of, const char *const *names)
+{
+    char body[512] = "{\"symbols\":[";
+    if (asked_for(of, "X1")) {
+        answer_instruments(of, 400, INVALID);
+        return;
+    }
+    for (int i = 0; names[i]; i++)
+        if (asked_for(of, names[i]))
+            snprintf(body + strlen(body), sizeof body - strlen(body), "%s{\"symbol\":\"%s\"}",
+                     strchr(body, '[')[1] ? "," : "", names[i]);
+    snprintf(body + strlen(body), sizeof body - strlen(body), "]}");
+    answer_instruments(of, 200, body);
+}
+
+Test(binance, a_symbol_that_the_venue_refuses_is_left_out_and_the_others_get_their_instruments)
+{
+    static const char *const five[] = {"A1", "B1", "X1", "C1", "D1", NULL};
+    static const char *const trades[] = {"trade", NULL};
+    static tally seen;
+    char text[1024];
+    player all;
+    player_open(&all, "binance", five, trades, tally_event, &seen);
+    player_up(&all);
+    for (uint64_t last = 0; last < all.instrument_requests && last < 20;) {
+        last = all.instrument_requests;
+        answer_without_x1(&all, five);
+    }
+    cr_expect(seen.instruments == 4 && tally_of(&seen, "X1")->degraded == 1);
+    cr_expect(all.session->renew && all.session->streams == 4);
+    size_t len = all.session->venue->subscribe(all.session, 0, text, sizeof text);
+    cr_assert(len > 0 && len < sizeof text);
+    cr_expect(!strstr(text, "x1@") && strstr(text, "\"b1@trade\",\"c1@trade\""), "%s", text);
+    player_close(&all);
+    tally_release(&seen);
+}
+
+Test(binance, a_symbol_is_taken_in_once_the_venue_lists_it)
+{
+    answer_instruments(&p, 200, "{\"symbols\":[{\"symbol\":\"BTCUSDT\"}]}");
+    cr_expect(tally_of(&t, "BNBBTC")->degraded == 1 && p.session->streams == 5);
+    p.session->renew = false;
+    p.now.mono.ns += 3601ll * 1000000000;
+    p.session->venue->tick(p.session, &p.now);
+    cr_expect(asked_for(&p, "BTCUSDT") && !asked_for(&p, "BNBBTC"));
+    answer_instruments(&p, 200, "{\"symbols\":[{\"symbol\":\"BTCUSDT\"}]}");
+    cr_expect(asked_for(&p, "BNBBTC") && !asked_for(&p, "BTCUSDT"), "by itself");
+    answer_instruments(&p, 200, "{\"symbols\":[{\"symbol\":\"BNBBTC\"}]}");
+    cr_expect(p.session->renew && p.session->streams == 10);
+    cr_expect(tally_of(&t, "BNBBTC")->degraded == 1, "told once");
+}
+
+Test(binance, a_symbol_whose_frames_come_is_not_left_out)
+{
+    player_frame(&p, TRADE);
+    answer_instruments(&p, 200, "{\"symbols\":[{\"symbol\":\"BTCUSDT\"}]}");
+    cr_expect(tally_of(&t, "BNBBTC")->degraded == 1);
+    cr_expect(!p.session->renew && p.session->streams == 10);
+}
+
+Test(binance, when_no_symbol_is_known_all_stay_subscribed)
+{
+    for (int i = 0; i < 3; i++)
+        answer_instruments(&p, 400, INVALID);
+    cr_expect(tally_of(&t, "BTCUSDT")->degraded == 1 && tally_of(&t, "BNBBTC")->degraded == 1);
+    cr_expect(!p.session->renew && p.session->streams == 10);
 }

@@ -21,6 +21,7 @@ static void on_request(void *ctx, const feed_request *request)
     player *p = ctx;
     if (request->kind == FEED_REQUEST_INSTRUMENTS) {
         p->instrument_requests++;
+        p->instruments_asked = *request;
         return;
     }
     cr_assert(!p->asked[request->symbol], "asked twice at once");
