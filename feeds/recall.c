@@ -84,6 +84,17 @@ static bus_err highest_epoch(bus_conn *conn, const char *venue, int64_t *epoch,
     return BUS_OK;
 }
 
+// The receipt of the last frame: where a gap would begin. Not that of events of our own making: those of
+// the writer before us tell of silence and of an end, or stand before the gap that it did not live to tell.
+static bus_err raise_received(int64_t *received_ns, const bus_event *event)
+{
+    int64_t ns;
+    bus_err err = bus_time_parse(event->recordedtime, &ns);
+    if (!err && ns > *received_ns)
+        *received_ns = ns;
+    return err;
+}
+
 // Two channels share a subject: the last event is of one of them, the other's is further back.
 static bus_err look_back(feed_session *session, bus_conn *conn, const char *subject, uint64_t last,
                          bus_scratch *scratch)
@@ -117,7 +128,9 @@ static bus_err look_back(feed_session *session, bus_conn *conn, const char *subj
     return err;
 }
 
-static bus_err last_ids(feed_session *session, bus_conn *conn, bus_scratch *scratch)
+// received_ns: of the last frame on any of the subjects; as it was when there is none.
+static bus_err last_ids(feed_session *session, bus_conn *conn, int64_t *received_ns,
+                        bus_scratch *scratch)
 {
     const char *subject;
     bool several;
@@ -128,10 +141,12 @@ static bus_err last_ids(feed_session *session, bus_conn *conn, bus_scratch *scra
         bus_err err = last_event(conn, subject, &seq, &event, &owner, scratch);
         if (err)
             return err;
-        if (seq)
+        if (seq) {
             session->venue->seen(session, event.id);
+            err = raise_received(received_ns, &event);
+        }
         bus_msg_release(owner);
-        if (seq && several)
+        if (!err && seq && several)
             err = look_back(session, conn, subject, seq, scratch);
         if (err)
             return err;
@@ -145,7 +160,7 @@ static bus_err recall(feed_session *session, bus_conn *conn, bool *fresh, bus_sc
     bus_event event;
     bus_msg *owner;
     uint64_t seq;
-    int64_t recorded_ns = 0, epoch = 0;
+    int64_t last_ns = 0, frame_ns = 0, epoch = 0;
     bus_stream_info info;
     bus_err err = bus_stream_info_get(conn, STREAM, &info);
     if (err)
@@ -158,17 +173,19 @@ static bus_err recall(feed_session *session, bus_conn *conn, bool *fresh, bus_sc
         return err;
     *fresh = seq == 0;
     if (seq)
-        err = bus_time_parse(event.recordedtime, &recorded_ns);
+        err = bus_time_parse(event.recordedtime, &last_ns);
     bus_msg_release(owner);
     if (err || !seq)
         return err;
     err = highest_epoch(conn, session->venue->name, &epoch, scratch);
+    if (!err)
+        err = last_ids(session, conn, &frame_ns, scratch);
     if (err)
         return err;
-    feed_session_resume(session, (bus_recorded_time){recorded_ns}, epoch);
+    feed_session_resume(session, (bus_recorded_time){frame_ns ? frame_ns : last_ns}, epoch);
     bus_info("the lane holds events of %s up to sequence %llu", session->venue->name,
              (unsigned long long)seq);
-    return last_ids(session, conn, scratch);
+    return BUS_OK;
 }
 
 bus_err feed_recall(feed_session *session, bus_conn *conn, bool *fresh)

@@ -23,10 +23,10 @@ static void own(feed_session *session, const char *event, const char *symbol, co
         session->stats.errors++;
 }
 
-void feed_session_resume(feed_session *session, bus_recorded_time last_recorded,
+void feed_session_resume(feed_session *session, bus_recorded_time last_received,
                          int64_t last_epoch_ms)
 {
-    session->last_received = last_recorded;
+    session->last_received = last_received;
     session->interruption = "restart";
     session->emit.epoch_ms = last_epoch_ms;
 }
@@ -50,7 +50,7 @@ void feed_session_up(feed_session *session, const feed_link *link, const feed_no
     if (session->interruption) {
         feed_gap gap = {.reason = session->interruption,
                         .after = session->last_received,
-                        .before = now->received};
+                        .before = {now->wall.ns}}; // frames may wait that came before this
         feed_session_gap(session, &gap, now);
         session->interruption = NULL;
     }

@@ -18,7 +18,7 @@ struct feed_session {
     feed_stats stats;
     uint32_t streams; // that subscribe names
     bool renew;       // they are others than those of the connection: it should be replaced
-    bus_recorded_time last_received; // of the last published frame, or of the last recorded event
+    bus_recorded_time last_received; // of the last frame published or recorded
     const char *interruption;        // "disconnected" or "restart": not yet told as a gap; or NULL
 };
 
@@ -32,9 +32,9 @@ typedef struct {
     bool rotation;
 } feed_link;
 
-// feed_session_resume: the lane already holds events of this venue. Call before the first opened,
-// then venue->seen for the last id of every channel and symbol.
-void feed_session_resume(feed_session *session, bus_recorded_time last_recorded,
+// feed_session_resume: the lane already holds events of this venue; last_received of its last frame.
+// Call before the first opened, as venue->seen for the last id of every channel and symbol.
+void feed_session_resume(feed_session *session, bus_recorded_time last_received,
                          int64_t last_epoch_ms);
 void feed_session_opened(feed_session *session, const feed_now *now); // a new epoch begins
 void feed_session_up(feed_session *session, const feed_link *link, const feed_now *now);

@@ -122,6 +122,8 @@ class Book:
         self.last = data["last_update_id"]
 
     def part(self, data):
+        if data["part"] == 1:
+            self.parts = []  # a writer that was killed leaves half a snapshot
         assert data["part"] == len(self.parts) + 1, "parts in order"
         self.parts.append(data)
         if data["part"] < data["parts"]:
@@ -154,7 +156,8 @@ class Tally:
 
     def __init__(self):
         self.books, self.trades, self.quotes, self.counts, self.feed = {}, {}, {}, {}, []
-        self.ids = []
+        self.ids, self.recorded = [], []  # of every frame, in the lane's order: its venue ids, its recordedtime
+        self.positions = []  # of every feed event: how many frames stand before it
         self.last_recorded = ""
         self.schemas = Schemas()
 
@@ -170,6 +173,7 @@ class Tally:
         self.last_recorded = event["recordedtime"]
         self.schemas.check(f"{entity}.{name}", data)
         if entity == "feed":
+            self.positions.append(len(self.ids))
             self.feed.append((name, tokens[2] if len(tokens) > 2 else None, event))
             return
         symbol = data["symbol"]
@@ -181,6 +185,7 @@ class Tally:
             return
         channel, id_symbol, *venue_id = event["id"].split(".")
         self.ids.append((symbol, channel, tuple(map(int, venue_id))))
+        self.recorded.append(event["recordedtime"])
         assert id_symbol == symbol
         counts = self.counts.setdefault(symbol, {})
         counts[channel] = counts.get(channel, 0) + 1
