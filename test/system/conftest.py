@@ -21,11 +21,11 @@ def broker(tmp_path):
 
 @pytest.fixture
 def make_broker(tmp_path):
-    """make_broker(config="…") starts further ones."""
+    """make_broker(config="…", port=…) starts further ones."""
     made = []
 
-    def make(config: str = "") -> Broker:
-        made.append(Broker(tmp_path / f"broker{len(made) + 1}", config).start())
+    def make(config: str = "", port: int = -1) -> Broker:
+        made.append(Broker(tmp_path / f"broker{len(made) + 1}", config, port).start())
         return made[-1]
 
     yield make

@@ -7,10 +7,10 @@ from .process import Process
 
 
 class Broker:
-    def __init__(self, folder: Path, config: str = ""):
+    def __init__(self, folder: Path, config: str = "", port: int = -1):  # -1: a free one
         self.folder = folder
         self.config = config
-        self.port = -1
+        self.port = port
         self.process = None
         folder.mkdir(parents=True, exist_ok=True)
 
