@@ -234,9 +234,20 @@ static void refresh_metrics(void *ctx)
 
 #define COMMON(field) BUS_CONFIG_FIELD(bus_daemon_settings, field)
 static const bus_config_row common_rows[] = {
+    // the first NO_BUS_ROWS: of a daemon without a bus too
     {.name = "http",
      .offset = COMMON(http),
      .help = "address:port of /health, /health/live, /metrics; port 0: any; empty: none"},
+    {.name = "log_level",
+     .offset = COMMON(log_level),
+     .preset = "info",
+     .choices = "debug|info|warn|error",
+     .help = "least severe records written"},
+    {.name = "log_format",
+     .offset = COMMON(log_format),
+     .preset = "text",
+     .choices = "text|json",
+     .help = "form of a record"},
     {.name = "nats_url",
      .offset = COMMON(nats_url),
      .preset = "nats://127.0.0.1:4222",
@@ -255,32 +266,22 @@ static const bus_config_row common_rows[] = {
      .offset = COMMON(clock),
      .preset = "machine",
      .help = "'machine', or 'bus:SUBJECT': a virtual clock fed over the bus"},
-    {.name = "log_level",
-     .offset = COMMON(log_level),
-     .preset = "info",
-     .choices = "debug|info|warn|error",
-     .help = "least severe records written"},
-    {.name = "log_format",
-     .offset = COMMON(log_format),
-     .preset = "text",
-     .choices = "text|json",
-     .help = "form of a record"},
 };
 
-enum { COMMON_ROWS = sizeof common_rows / sizeof *common_rows };
+enum { COMMON_ROWS = sizeof common_rows / sizeof *common_rows, NO_BUS_ROWS = 3 };
 
 static bus_err merge_rows(bus_daemon *daemon)
 {
     const bus_config_row *own = daemon->spec->config.rows;
-    size_t count = 0;
+    size_t count = 0, common = daemon->spec->no_bus ? NO_BUS_ROWS : COMMON_ROWS;
     while (own && own[count].name)
         count++;
-    daemon->rows = calloc(count + COMMON_ROWS + 1, sizeof *daemon->rows);
+    daemon->rows = calloc(count + common + 1, sizeof *daemon->rows);
     if (!daemon->rows)
         return bus_fail(BUS_ENOMEM, "settings");
     if (count)
         memcpy(daemon->rows, own, count * sizeof *own);
-    memcpy(daemon->rows + count, common_rows, sizeof common_rows);
+    memcpy(daemon->rows + count, common_rows, common * sizeof *common_rows);
     daemon->rows[count].preset = daemon->spec->http_preset;
     daemon->config_spec = daemon->spec->config;
     daemon->config_spec.rows = daemon->rows;
@@ -289,7 +290,7 @@ static bus_err merge_rows(bus_daemon *daemon)
 
 static bus_err set_clock(const char *clock)
 {
-    if (strcmp(clock, "machine") == 0)
+    if (!clock || strcmp(clock, "machine") == 0)
         return BUS_OK;
     if (strncmp(clock, "bus:", 4) != 0 || !clock[4])
         return bus_fail(BUS_EINVAL, "'clock' is '%s'; 'machine' or 'bus:SUBJECT' is wanted", clock);

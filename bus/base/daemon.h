@@ -14,9 +14,10 @@ typedef struct bus_daemon bus_daemon;
 typedef struct {
     const char *log_level;  // debug | info | warn | error
     const char *log_format; // text | json
-    const char *http;     // address:port of /health, /health/live, /metrics; port 0: any; "": none
-    const char *clock;    // "machine", or "bus:<subject>": a virtual clock fed over the bus
-    const char *nats_url; // nats://host:port[,…]
+    const char *http; // address:port of /health, /health/live, /metrics; port 0: any; "": none
+    // The rest is NULL in a daemon that is no bus client.
+    const char *clock;      // "machine", or "bus:<subject>": a virtual clock fed over the bus
+    const char *nats_url;   // nats://host:port[,…]
     const char *nats_creds; // credentials file, or ""
     const char *nats_user;
     const char *nats_password; // secret
@@ -34,6 +35,7 @@ typedef struct {
     bus_config_spec config;  // the daemon's own rows
     const char *http_preset; // default of --http, e.g. "127.0.0.1:7411"
     size_t settings_size;    // whole struct; bus_daemon_settings is its first member
+    bool no_bus; // no bus client: it has no setting of the broker, and its clock is the machine's
     // start: build everything; the loop is not running yet. An error ends the program (exit 1).
     // A missing peer is not an error: start, be not ready, retry.
     bus_err (*start)(bus_daemon *daemon, void *settings, void **state);

@@ -568,3 +568,12 @@ def test_metrics_and_help(simexd):
     assert frames > 0
     usage = subprocess.run([sim.argv[0], "--help"], capture_output=True, text=True)
     assert usage.returncode == 0 and "--capture" in usage.stdout
+
+
+def test_a_setting_of_the_broker_is_neither_listed_nor_taken(simexd):
+    program = simexd().argv[0]
+    told = subprocess.run([program, "--help"], capture_output=True, check=True).stdout.decode()
+    assert "--http" in told and "--log-level" in told
+    assert "nats" not in told and "--clock" not in told
+    run = subprocess.run([program, "--nats-url", "nats://127.0.0.1:4222"], capture_output=True, timeout=20)
+    assert run.returncode == 2 and b"--nats-url" in run.stderr

@@ -18,7 +18,8 @@ class Daemon(Process):
     """A daemon of ours; http_port is known as soon as it listens."""
 
     def __init__(self, name: str, folder: Path, nats_url: str, *args, env=None):
-        argv = [program(name), "--http", "127.0.0.1:0", "--nats-url", nats_url, *args]
+        bus = () if name == "simexd" else ("--nats-url", nats_url)  # it is no bus client
+        argv = [program(name), "--http", "127.0.0.1:0", *bus, *args]
         super().__init__(argv, folder / f"{name}.log", env=env, cwd=folder)
         self.http_port = int(self.wait_line(r"listening http=127\.0\.0\.1:(\d+)")[1])
 
