@@ -54,13 +54,14 @@ static void on_message(natsConnection *nc, natsSubscription *from, natsMsg *msg,
         msg = NULL;
         if (first)
             bus_gate_signal(&sub->gate);
+        // Within the gate: what it wakes may be gone as soon as close returns.
+        if (first && sub->wake.fn)
+            sub->wake.fn(sub->wake.ctx);
     } else {
         sub->lost++;
     }
     bus_gate_unlock(&sub->gate);
     natsMsg_Destroy(msg);
-    if (first && sub->wake.fn)
-        sub->wake.fn(sub->wake.ctx);
 }
 
 static void on_complete(void *ctx)
@@ -122,7 +123,7 @@ static void bury(natsSubscription *on)
 {
     natsSubscription *old[GRAVES];
     uint32_t freed = 0;
-    bus_mono now = bus_now_mono();
+    bus_mono now = bus_machine_mono();
     pthread_mutex_lock(&graves.lock);
     while (
         graves.count == GRAVES ||

@@ -1,5 +1,6 @@
 // Source: schemas/specs/recording.md, "Connections".
 #include <nats/nats.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -236,7 +237,7 @@ Test(conn, sends_everything_it_has_before_it_closes)
 static void slow_start(natsConnection *nc, natsSubscription *sub, natsMsg *msg, void *ctx)
 {
     (void)nc, (void)sub;
-    if ((*(int *)ctx)++ == 0)
+    if (atomic_fetch_add((_Atomic int *)ctx, 1) == 0)
         sleep_ms(1500);
     natsMsg_Destroy(msg);
 }
@@ -248,7 +249,7 @@ Test(conn_trap, the_librarys_subscription_drops_beyond_its_limit_while_a_callbac
     natsConnection *nc = NULL;
     natsSubscription *sub = NULL;
     enum { COUNT = 150000 };
-    int got = 0;
+    _Atomic int got = 0;
     cr_assert_eq(natsConnection_ConnectTo(&nc, broker.url), NATS_OK);
     cr_assert_eq(natsConnection_Subscribe(&sub, nc, "a", slow_start, &got), NATS_OK);
     for (int i = 0; i < COUNT; i++)

@@ -289,7 +289,7 @@ static void work(void)
 }
 
 typedef struct {
-    volatile uint64_t got;
+    _Atomic uint64_t got;
 } counter;
 
 static void slow_callback(natsConnection *nc, natsSubscription *sub, natsMsg *msg, void *ctx)

@@ -25,6 +25,7 @@ typedef struct {
     uint64_t seed; // of the first round that showed anything
 } tally;
 
+// TL_ROUNDS: play no more than so many.
 tally play(const family *rules, uint64_t rounds, int steps);
 
 #endif
