@@ -100,6 +100,7 @@ bus_err bus_service_open(bus_service **out, bus_conn *conn, const bus_service_sp
     service->conn = conn;
     service->spec_count = count;
     service->wake = specs[0].wake;
+    service->silence = bus_silence_or_default(specs[0].silence);
     service->spec = calloc(count, sizeof *specs);
     service->requests = calloc(count + 1, sizeof *service->requests);
     if (!service->spec || !service->requests) {

@@ -15,6 +15,11 @@ typedef struct bus_call bus_call; // one request being answered
 // request: unpacked, freed by the service after the handler returned unless bus_call_keep was called.
 // The handler answers now or later, exactly once for unary: bus_call_reply or bus_call_fail.
 typedef void (*bus_method_fn)(void *ctx, bus_call *call, const ProtobufCMessage *request);
+// How long a side of a stream may be silent. Zero: 5 s and 15 s, which is what others expect.
+typedef struct {
+    bus_span alive; // then it says that it is there
+    bus_span gone;  // then the other side gives it up
+} bus_silence;
 typedef struct {
     const char
         *method; // "Create": subject svc.<package.Service>.Create, endpoint "<Service>-Create"
@@ -31,9 +36,10 @@ typedef struct {
     size_t descriptors_len;
     void *ctx;
     bus_wake wake;
+    bus_silence silence;
 } bus_service_spec;
-// All specs of one open share one NATS service: the daemon, description, descriptors and wake of the first
-// count. Works before the broker is there.
+// All specs of one open share one NATS service: the daemon, description, descriptors, wake and silence of the
+// first count. Works before the broker is there.
 bus_err bus_service_open(bus_service **out, bus_conn *conn, const bus_service_spec *specs,
                          size_t count);
 // Runs handlers; bounded work per call (then it wakes again by itself). Call it on wake and, while streams
@@ -63,6 +69,7 @@ typedef struct bus_stream_call bus_stream_call;
 bus_err bus_stream_call_open(bus_stream_call **out, bus_conn *conn, const char *service,
                              const char *method, const ProtobufCMessage *request,
                              const ProtobufCMessageDescriptor *reply_type, bus_wake wake);
+void bus_stream_call_silence(bus_stream_call *call, bus_silence silence); // before the first next
 // *item NULL and BUS_OK: nothing yet within timeout. *ended with the status as return value.
 // Call it at least once a second: that is when the caller's signs of life are sent.
 bus_err bus_stream_call_next(bus_stream_call *call, bus_span timeout, ProtobufCMessage **item,

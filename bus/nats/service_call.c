@@ -251,15 +251,21 @@ void bus_call_control(bus_call *call, bus_view text)
     // "alive" says nothing else; what we do not know is taken for it
 }
 
+bus_silence bus_silence_or_default(bus_silence given)
+{
+    return (bus_silence){.alive = given.alive.ns ? given.alive : BUS_SPAN_S(5),
+                         .gone = given.gone.ns ? given.gone : BUS_SPAN_S(15)};
+}
+
 void bus_call_tick(bus_call *call, bus_mono now)
 {
     if (call->gone || !call->endpoint->method || !call->endpoint->method->server_streaming)
         return;
-    if (bus_mono_since(now, call->heard).ns >= BUS_SPAN_MS(BUS_STREAM_GONE_MS).ns) {
+    if (bus_mono_since(now, call->heard).ns >= call->service->silence.gone.ns) {
         call->gone = true;
         return;
     }
-    if (bus_mono_since(now, call->said).ns < BUS_SPAN_MS(BUS_STREAM_ALIVE_MS).ns)
+    if (bus_mono_since(now, call->said).ns < call->service->silence.alive.ns)
         return;
     headers h = {.count = 0};
     add_number(&h, "Lane-Stream-Alive", call->sent);

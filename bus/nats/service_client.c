@@ -4,7 +4,7 @@
 
 #include "bus/nats/service_impl.h"
 
-enum { CREDIT_BATCH = BUS_STREAM_CREDIT / 2, TURN_MS = 500 };
+enum { CREDIT_BATCH = BUS_STREAM_CREDIT / 2, TURNS = 10 }; // so often it looks before it says alive
 
 // --- errors ------------------------------------------------------------------------------------------
 
@@ -92,6 +92,7 @@ struct bus_stream_call {
     uint64_t received; // number of the last item
     uint64_t used;     // items taken since we last gave credit
     bus_mono said, heard;
+    bus_silence silence;
     bool ended;
 };
 
@@ -124,6 +125,7 @@ bus_err bus_stream_call_open(bus_stream_call **out, bus_conn *conn, const char *
     call->type = reply_type;
     snprintf(call->service, sizeof call->service, "%s", service);
     snprintf(call->method, sizeof call->method, "%s", method);
+    call->silence = bus_silence_or_default((bus_silence){0});
     call->said = call->heard = bus_machine_mono();
     bus_err err = send_request(call, request, wake);
     if (err) {
@@ -133,6 +135,11 @@ bus_err bus_stream_call_open(bus_stream_call **out, bus_conn *conn, const char *
     }
     *out = call;
     return BUS_OK;
+}
+
+void bus_stream_call_silence(bus_stream_call *call, bus_silence silence)
+{
+    call->silence = bus_silence_or_default(silence);
 }
 
 static void say(bus_stream_call *call, const char *text)
@@ -219,12 +226,12 @@ static bus_err take(bus_stream_call *call, const bus_msg *msg, ProtobufCMessage 
 static bus_err check_silence(bus_stream_call *call)
 {
     bus_mono now = bus_machine_mono();
-    if (bus_mono_since(now, call->heard).ns >= BUS_SPAN_MS(BUS_STREAM_GONE_MS).ns) {
+    if (bus_mono_since(now, call->heard).ns >= call->silence.gone.ns) {
         say(call, "cancel");
-        return end(call, bus_fail(BUS_EUNAVAILABLE, "%s.%s: silent for %d s", call->service,
-                                  call->method, BUS_STREAM_GONE_MS / 1000));
+        return end(call, bus_fail(BUS_EUNAVAILABLE, "%s.%s: silent for %" PRId64 " ms",
+                                  call->service, call->method, call->silence.gone.ns / 1000000));
     }
-    if (bus_mono_since(now, call->said).ns >= BUS_SPAN_MS(BUS_STREAM_ALIVE_MS).ns)
+    if (bus_mono_since(now, call->said).ns >= call->silence.alive.ns)
         say(call, "alive");
     return BUS_OK;
 }
@@ -241,7 +248,7 @@ bus_err bus_stream_call_next(bus_stream_call *call, bus_span timeout, ProtobufCM
     }
     while (!err && !*item && !call->ended) {
         int64_t left = bus_mono_since(until, bus_machine_mono()).ns;
-        int64_t turn = BUS_SPAN_MS(TURN_MS).ns;
+        int64_t turn = call->silence.alive.ns / TURNS;
         bus_msg *msg = bus_sub_next(call->sub, (bus_span){left < 0      ? 0
                                                           : left < turn ? left
                                                                         : turn});

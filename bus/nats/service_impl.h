@@ -6,9 +6,7 @@
 #include "bus/nats/wait.h"
 
 enum {
-    BUS_STREAM_CREDIT = 16,     // items a server may send before the caller gave more
-    BUS_STREAM_ALIVE_MS = 5000, // silence after which a side says that it is there
-    BUS_STREAM_GONE_MS = 15000, // silence after which the other side is given up
+    BUS_STREAM_CREDIT = 16, // items a server may send before the caller gave more
     BUS_ERROR_TEXT = 512,
 };
 
@@ -39,6 +37,7 @@ struct bus_service {
     uint64_t last_call;
     bus_call *calls; // not ended
     bus_wake wake;
+    bus_silence silence;
 };
 
 struct bus_call {
@@ -63,6 +62,7 @@ void bus_call_free(bus_call *call);
 void bus_call_control(bus_call *call, bus_view text); // credit n | alive | cancel
 void bus_call_tick(bus_call *call, bus_mono now);     // signs of life, silence
 
+bus_silence bus_silence_or_default(bus_silence given);
 // Header values may hold no control character: those become blanks.
 void bus_header_text(char *out, size_t cap, const char *text);
 // bus_reply_error: the error a reply's headers tell; BUS_OK when they tell none.
