@@ -257,13 +257,11 @@ static work_outbox_result publish(work_outbox *o, const char *subject, const bus
     return WORK_OUTBOX_SENT;
 }
 
-static void report_conflict(work_outbox *o, const work_cause *cause, const bus_event *e,
-                            uint64_t stored_seq)
+static work_outbox_result report_conflict(work_outbox *o, const work_cause *cause,
+                                          const bus_event *e, uint64_t stored_seq)
 {
     char packed[256];
     bus_pack p = bus_pack_to(packed, sizeof packed);
-    bus_error("output %.*s of input %llu is stored as %llu with other data: not sent",
-              BUS_VIEW_ARG(e->id), (unsigned long long)cause->seq, (unsigned long long)stored_seq);
     bus_pack_map(&p, 4);
     bus_pack_key(&p, "worker");
     bus_pack_key(&p, cause->actor->spec->name);
@@ -273,7 +271,13 @@ static void report_conflict(work_outbox *o, const work_cause *cause, const bus_e
     bus_pack_uint(&p, cause->seq);
     bus_pack_key(&p, "stored_seq");
     bus_pack_uint(&p, stored_seq);
-    work_outbox_control(o, cause->actor, "output_conflict", cause->seq, (bus_view){packed, p.len});
+    work_outbox_result told = work_outbox_control(o, cause->actor, "output_conflict", stored_seq,
+                                                  (bus_view){packed, p.len});
+    if (told != WORK_OUTBOX_HOLD) // else the caller comes again
+        bus_error("output %.*s of input %llu is stored as %llu with other data: not sent",
+                  BUS_VIEW_ARG(e->id), (unsigned long long)cause->seq,
+                  (unsigned long long)stored_seq);
+    return told;
 }
 
 work_outbox_result work_outbox_send(work_outbox *o, const work_cause *cause,
@@ -288,10 +292,8 @@ work_outbox_result work_outbox_send(work_outbox *o, const work_cause *cause,
         o->known ? work_known_find(o->known, e.id, e.runid, e.data, &stored_seq) : WORK_KNOWN_NO;
     if (known == WORK_KNOWN_NO)
         return publish(o, t.subject, &e, (flight){cause->index, cause->seq, cause->actor});
-    if (known == WORK_KNOWN_OTHER) {
-        report_conflict(o, cause, &e, stored_seq);
-        return WORK_OUTBOX_SENT;
-    }
+    if (known == WORK_KNOWN_OTHER)
+        return report_conflict(o, cause, &e, stored_seq);
     work_progress *p = &cause->actor->progress;
     p->outputs++;
     if (stored_seq > p->out_seq)
