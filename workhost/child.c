@@ -111,6 +111,7 @@ static bus_err make_page(work_child *c)
     if (page == MAP_FAILED)
         return bus_fail(BUS_EIO, "shared page: %s", strerror(errno));
     c->mark = page;
+    c->mark->clock = bus_clock_is_virtual() ? bus_now_wall().ns : 0;
     return BUS_OK;
 }
 

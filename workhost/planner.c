@@ -92,11 +92,11 @@ bus_err work_plan_make(char **plan, const work_roster *roster, const bus_daemon_
         workers_of(roster, id, text(strategy, "id"), json_object_get(record, "parameters"));
     json_t *root = NULL;
     if (json_array_size(workers))
-        root = json_pack("{s:s,s:s,s:s,s:s,s:s,s:o,s:s,s:s,s:O}", "scenario", id, "lane",
+        root = json_pack("{s:s,s:s,s:s,s:s,s:s,s:o,s:s,s:s,s:s,s:O}", "scenario", id, "lane",
                          text(market, "lane"), "selector", text(market, "selector"), "portfolio",
                          text(portfolio, "lane"), "strategy", text(strategy, "lane"), "nats",
-                         broker_of(daemon), "log_level", daemon->log_level, "log_format",
-                         daemon->log_format, "workers", workers);
+                         broker_of(daemon), "clock", daemon->clock, "log_level", daemon->log_level,
+                         "log_format", daemon->log_format, "workers", workers);
     if (root)
         *plan = json_dumps(root, JSON_COMPACT);
     bool missing = json_array_size(workers) && !*plan;

@@ -42,31 +42,45 @@ static void take(bus_clock_feed *feed, const bus_msg *msg)
         bus_warn("virtual clock: %s", bus_err_text());
 }
 
-static void on_wake(void *ctx)
+void bus_clock_feed_poll(bus_clock_feed *feed)
 {
-    bus_clock_feed *feed = ctx;
+    if (!feed)
+        return;
     for (bus_msg *msg; (msg = bus_sub_next(feed->sub, (bus_span){0})) != NULL; bus_msg_release(msg))
         take(feed, msg);
+}
+
+static void on_wake(void *ctx)
+{
+    bus_clock_feed_poll(ctx);
+}
+
+static const char prefix[] = "bus:";
+
+bool bus_clock_is_fed(const char *setting)
+{
+    return strncmp(setting, prefix, sizeof prefix - 1) == 0;
 }
 
 bus_err bus_clock_feed_open(bus_clock_feed **out, bus_conn *conn, bus_loop *loop,
                             const char *setting)
 {
-    static const char prefix[] = "bus:";
     *out = NULL;
-    if (strncmp(setting, prefix, sizeof prefix - 1) != 0)
+    if (!bus_clock_is_fed(setting))
         return BUS_OK;
     bus_clock_feed *feed = calloc(1, sizeof *feed);
     if (!feed)
         return bus_fail(BUS_ENOMEM, "virtual clock");
     feed->conn = conn;
     feed->subject = strdup(setting + sizeof prefix - 1);
-    bus_err err = feed->subject ? bus_waker_open(&feed->waker, loop, on_wake, feed)
-                                : bus_fail(BUS_ENOMEM, "virtual clock");
+    bus_sub_opts opts = {.subject = feed->subject};
+    bus_err err = feed->subject ? BUS_OK : bus_fail(BUS_ENOMEM, "virtual clock");
+    if (!err && loop)
+        err = bus_waker_open(&feed->waker, loop, on_wake, feed);
+    if (!err && loop)
+        opts.wake = bus_waker_as_wake(feed->waker);
     if (!err)
-        err = bus_sub_open(
-            &feed->sub, conn,
-            &(bus_sub_opts){.subject = feed->subject, .wake = bus_waker_as_wake(feed->waker)});
+        err = bus_sub_open(&feed->sub, conn, &opts);
     if (err) {
         bus_clock_feed_close(feed);
         return bus_note(err, "virtual clock on '%s'", setting);

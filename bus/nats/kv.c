@@ -366,15 +366,15 @@ bus_err bus_kv_each(bus_conn *conn, const char *bucket, const char *key_pattern,
         return err;
     snprintf(stream, sizeof stream, "KV_%s", bucket);
     err = bus_stream_info_get(conn, stream, &info);
-    bus_mono until = bus_mono_add(bus_now_mono(), BUS_SPAN_MS(TIMEOUT_MS));
+    bus_mono until = bus_mono_add(bus_machine_mono(), BUS_SPAN_MS(TIMEOUT_MS));
     while (!err && result != BUS_KV_CURRENT) {
         bus_kv_entry entry = {0};
         result = bus_kv_watch_next(watch, BUS_SPAN_MS(100), &entry);
         if (result == BUS_KV_ENTRY && !entry.deleted)
             fn(ctx, &entry);
         if (result == BUS_KV_ENTRY)
-            until = bus_mono_add(bus_now_mono(), BUS_SPAN_MS(TIMEOUT_MS));
-        else if (result == BUS_KV_NOTHING && bus_mono_since(bus_now_mono(), until).ns > 0)
+            until = bus_mono_add(bus_machine_mono(), BUS_SPAN_MS(TIMEOUT_MS));
+        else if (result == BUS_KV_NOTHING && bus_mono_since(bus_machine_mono(), until).ns > 0)
             err = bus_fail(BUS_ETIMEOUT, "no answer within %d ms", TIMEOUT_MS);
         bus_kv_entry_release(&entry);
     }

@@ -30,7 +30,7 @@ struct bus_registry {
 
 static void try_watch(bus_registry *r)
 {
-    bus_mono now = bus_now_mono();
+    bus_mono now = bus_machine_mono();
     if (r->watch || bus_conn_state_of(r->conn) != BUS_CONN_UP ||
         (r->next_try.ns && now.ns < r->next_try.ns))
         return;

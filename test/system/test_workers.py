@@ -440,6 +440,105 @@ def test_inputs_that_are_gone_reset_the_worker_and_say_so(work, bus):
     assert [e["data"]["count"] for e in outputs(bus, "LIVE", "probe")][100:] == list(range(1, 51))
 
 
+def stored_keys(bus, *keys) -> dict[str, bytes]:
+    everything = bus.kv("workers")
+    return {key: everything[key] for key in keys}
+
+
+def put_back(bus, entries: dict[str, bytes]):
+    async def go():
+        bucket = await bus.js.key_value("workers")
+        for key, value in entries.items():
+            await bucket.put(key, value)
+
+    bus.call(go())
+
+
+def test_an_output_that_is_stored_with_other_data_is_not_sent_again_and_said(work, bus):
+    def ended(daemon):
+        daemon.signal(signal.SIGTERM)
+        until(lambda: not daemon.running, "its end")
+
+    declare(work.folder, "probe", {}, PROBE)
+    daemon = work()
+    publish(bus, [trade(i, "1") for i in range(1, 11)])
+    wait_done(bus, "LIVE", "probe", 10)
+    ended(daemon)
+    at_ten = stored_keys(bus, "sc.LIVE.probe", "sc.LIVE.probe.state")
+    # The next output, to know its id; then all is as it was after ten, but for another output of that id.
+    daemon = work()
+    publish(bus, [trade(11, "1")])
+    wait_done(bus, "LIVE", "probe", 11)
+    ended(daemon)
+    put_back(bus, at_ten)
+    subject = "sc.LIVE.strategy.signal.emitted.probe"
+    [last] = bus.read("SC_LIVE", subject, from_seq=bus.stream_state("SC_LIVE").last_seq)
+    bus.call(bus.js.delete_msg("SC_LIVE", last.metadata.sequence.stream))
+    planted = decode(last) | {"data": {"trade_id": 11, "count": 4711, "sum": 0, "now": "0"}}
+    bus.call(bus.js.publish(subject, msgpack.packb(planted),
+                            headers={"Content-Type": "application/cloudevents+msgpack"}))
+    at = bus.stream_state("SC_LIVE").last_seq
+    publish(bus, [trade(12, "1")])
+    daemon = work()
+    wait_done(bus, "LIVE", "probe", 12)
+    [said] = [decode(m) for m in bus.read("SC_LIVE", "sc.LIVE.control.worker.output_conflict.probe")]
+    assert said["data"] == {"worker": "probe", "id": planted["id"], "input_seq": 11, "stored_seq": at}
+    assert planted["id"] in daemon.output()
+    events = outputs(bus, "LIVE", "probe")
+    assert [e["data"]["count"] for e in events] == [*range(1, 11), 4711, 12]
+    assert max(Counter(e["id"] for e in events).values()) == 1
+
+
+# --- on a virtual clock --------------------------------------------------------------------------------------
+
+
+def test_runtimes_go_by_the_clock_of_workhostd(work, bus):
+    at = 1_900_000_000_000_000_000
+    inbox = "answers.clock"
+    answers = bus.subscribe(inbox)
+
+    def move(ns: int):
+        """Moves the clock and waits for all who go by it: workhostd and the runtime."""
+        seen = len(answers.messages)
+        bus.call(bus.nc.publish("test.clock", str(ns).encode(), reply=inbox))
+        assert [m.data for m in answers.wait(seen + 2)[seen:]] == [str(ns).encode()] * 2
+
+    def tick_until(check, what: str):
+        """Time must pass for what waits: by 50 ms a look."""
+        nonlocal at
+
+        def look():
+            nonlocal at
+            at += 50_000_000
+            bus.publish("test.clock", str(at).encode())
+            return check()
+
+        until(look, what)
+
+    def walltimes() -> list[str]:
+        return [e["walltime"] for e in outputs(bus, "LIVE", "probe")]
+
+    declare(work.folder, "probe", {}, PROBE)
+    daemon = work("--clock", "bus:test.clock", ready=False)
+    tick_until(lambda: daemon.get("/health")[0] == 200, "ready")
+    move(2_000_000_000_000_000_000)
+    publish(bus, [trade(1, "1")])
+    wait_done(bus, "LIVE", "probe", 1)
+    move(2_000_000_000_000_000_001)
+    publish(bus, [trade(2, "1")])
+    wait_done(bus, "LIVE", "probe", 2)
+    # A runtime that is started when the clock does not move any more begins where it stands.
+    at = 2_000_000_001_000_000_000
+    kill_runtime(daemon, "LIVE")
+    tick_until(lambda: state_of(bus, "probe") == "online" and "LIVE" in runtimes(daemon), "another runtime")
+    publish(bus, [trade(3, "1")])
+    wait_done(bus, "LIVE", "probe", 3)
+    first, second, third = walltimes()
+    assert (first, second) == ("2033-05-18T03:33:20.000000000Z", "2033-05-18T03:33:20.000000001Z")
+    assert "2033-05-18T03:33:21" <= third < "2033-05-18T03:34"
+    assert progress(bus, "LIVE", "probe")["updated"].startswith("2033-05-18T03:33:2")
+
+
 # --- the service ---------------------------------------------------------------------------------------------
 
 

@@ -15,6 +15,8 @@ typedef struct {
     _Atomic uint64_t seq;  // the input's
     _Atomic int64_t since; // begin of the call, machine's monotonic ns
     _Atomic uint64_t processed;
+    int64_t
+        clock; // where the host's virtual clock stood when it started the runtime; 0: it has none
 } work_mark;
 
 // Descriptors and exit codes of a runtime.

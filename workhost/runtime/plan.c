@@ -55,6 +55,7 @@ bus_err work_plan_parse(work_plan *out, const char *json, size_t len)
     out->selector = text(root, "selector");
     out->portfolio = text(root, "portfolio");
     out->strategy = text(root, "strategy");
+    out->clock = text(root, "clock");
     out->log_level = text(root, "log_level");
     out->log_format = text(root, "log_format");
     out->conn = (bus_conn_opts){.url = text(nats, "url"),

@@ -21,6 +21,7 @@ typedef struct {
 typedef struct {
     const char *scenario, *selector, *portfolio, *strategy; // selector: "" on the act lane
     bool hyp;
+    const char *clock; // as the host's: "machine" or "bus:<subject>"
     const char *log_level, *log_format;
     bus_conn_opts conn; // url and credentials; the rest is the runtime's to choose
     work_plan_worker workers[WORK_PLAN_WORKERS_MAX];

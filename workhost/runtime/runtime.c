@@ -281,6 +281,13 @@ static bus_err open_actors(runtime *r)
     return BUS_OK;
 }
 
+// Before any thread is started. A runtime that is started late begins where its host's clock stands.
+static void set_clock(const runtime *r)
+{
+    if (bus_clock_is_fed(r->plan.clock))
+        bus_clock_virtual((bus_wall){r->mark->clock});
+}
+
 static bus_err connect_bus(runtime *r)
 {
     bus_conn_opts opts = r->plan.conn;
@@ -288,6 +295,8 @@ static bus_err connect_bus(runtime *r)
     opts.name = "workhostd-runtime";
     opts.side = r->plan.hyp ? BUS_SIDE_RESEARCH : BUS_SIDE_LIVE;
     bus_err err = bus_conn_open(&r->conn, &opts);
+    if (!err)
+        err = bus_clock_feed_open(&r->clock, r->conn, NULL, r->plan.clock);
     while (!err && work_runtime_going(r) && bus_conn_wait(r->conn, BUS_SPAN_MS(100)))
         work_runtime_complain(r, "waiting for the broker", bus_conn_why(r->conn, why, sizeof why));
     return err;
@@ -299,7 +308,10 @@ static bus_err open_all(runtime *r, const char *scenario)
     if ((err = work_runtime_read_plan(r)))
         return err;
     init_log(r, scenario);
-    if ((err = map_mark(r)) || (err = open_actors(r)) || (err = connect_bus(r)))
+    if ((err = map_mark(r)))
+        return err;
+    set_clock(r);
+    if ((err = open_actors(r)) || (err = connect_bus(r)))
         return err;
     err = work_outbox_open(&r->outbox, r->conn, &r->plan);
     if (!err && work_runtime_going(r))
@@ -319,6 +331,7 @@ static void close_all(runtime *r)
     work_outbox_close(r->outbox);
     for (uint32_t i = 0; i < r->count; i++)
         work_actor_close(&r->actors[i]);
+    bus_clock_feed_close(r->clock);
     if (r->conn)
         bus_conn_close(r->conn);
     bus_scratch_release(&r->scratch);
@@ -340,6 +353,7 @@ int work_runtime_main(const char *scenario)
     if (r.feed)
         work_runtime_tell_online(&r);
     while (r.feed && work_runtime_going(&r)) {
+        bus_clock_feed_poll(r.clock);
         take_turn(&r);
         tick(&r);
     }

@@ -3,6 +3,7 @@
 #define WORKHOST_RUNTIME_RUNTIME_IMPL_H
 
 #include "bus/base/log.h"
+#include "bus/nats/clock.h"
 #include "workhost/runtime/actor.h"
 #include "workhost/runtime/feed.h"
 #include "workhost/runtime/mark.h"
@@ -13,6 +14,7 @@ typedef struct work_runtime {
     work_plan plan;
     work_mark *mark;
     bus_conn *conn;
+    bus_clock_feed *clock; // NULL on the machine's clock
     work_outbox *outbox;
     work_feed *feed;
     work_actor actors[WORK_PLAN_WORKERS_MAX];
