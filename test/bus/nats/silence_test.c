@@ -1,5 +1,5 @@
 // Streams on which nobody has anything to say: both sides here, on one thread, with short times.
-// Source: schemas/specs/services.md, "Streams", "Silence".
+// Source: schemas/specs/services.md, "Streams".
 #include "bus/nats/service_impl.h"
 #include "kinds.pb-c.h"
 #include "support.h"
