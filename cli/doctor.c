@@ -206,6 +206,27 @@ static void check_stores(doctor *d)
     json_decref(kv);
 }
 
+// The registry's one record that must be there: without it LIVE is not listed, and workers get no new runtime.
+static void check_live(doctor *d)
+{
+    static const char advice[] = "stored seeds it: start stored, or see what its log says";
+    bus_kv_entry entry = {0};
+    bus_err err = bus_kv_get(d->cli->conn, "scenarios", "LIVE", &entry);
+    json_t *record = err ? NULL : json_loadb(entry.value.ptr, entry.value.len, 0, NULL);
+    const char *status = "", *market = "", *portfolio = "", *strategy = "";
+    json_unpack(record, "{s:s,s:{s:s},s:{s:s},s:{s:s}}", "status", &status, "market", "lane",
+                &market, "portfolio", "lane", &portfolio, "strategy", "lane", &strategy);
+    bool right = strcmp(status, "active") == 0 && strcmp(market, "act") == 0 &&
+                 strcmp(portfolio, "act") == 0 && strcmp(strategy, "act") == 0;
+    say(d, right ? OK : FAIL, "scenario LIVE",
+        right ? "registered and active"
+        : err ? "is not registered"
+              : "its record is not {act, act, act}, active",
+        advice);
+    json_decref(record);
+    bus_kv_entry_release(&entry);
+}
+
 static void check_daemons(doctor *d)
 {
     static const struct {
@@ -261,6 +282,7 @@ static int run_doctor(lane_cli *cli)
         check_jetstream(&d);
         check_rights(&d);
         check_stores(&d);
+        check_live(&d);
         check_daemons(&d);
         check_feeds(&d);
     }

@@ -68,6 +68,25 @@ static int run_get(lane_cli *cli)
     return 0;
 }
 
+// What daemons keep in a bucket is theirs to write: they answer for what hangs on it.
+static bus_err check_owner(const lane_cli *cli)
+{
+    static const struct {
+        const char *bucket, *advice;
+    } owned[] = {
+        {"scenarios", "stored keeps it: lane scenario create|pause|resume|archive|restore|delete"},
+        {"replays", "stored keeps it: lane replay start|pause|resume|seek|stop"},
+        {"workers", "workhostd keeps it: lane workers start|stop"},
+        {"connections", "feedd keeps it: lane connections shows it"},
+        {"leases", "daemons hold them: one is given back when its daemon stops"},
+    };
+    for (size_t i = 0; i < sizeof owned / sizeof *owned && !lane_has(cli, "force"); i++)
+        if (strcmp(lane_arg(cli, 0), owned[i].bucket) == 0)
+            return bus_fail(BUS_EUSAGE, "bucket '%s' has an owner; %s (--force does it anyway)",
+                            owned[i].bucket, owned[i].advice);
+    return BUS_OK;
+}
+
 // --etag: absent: whatever it is; "0": it must not be there yet; else the revision it must still have.
 static int run_put(lane_cli *cli)
 {
@@ -75,7 +94,9 @@ static int run_put(lane_cli *cli)
     const char *etag = lane_opt(cli, "etag", NULL);
     bus_view value = bus_view_of(lane_arg(cli, 2));
     uint64_t expected = 0, revision = 0;
-    bus_err err = etag ? bus_kv_etag_parse(etag, &expected) : BUS_OK;
+    bus_err err = check_owner(cli);
+    if (!err && etag)
+        err = bus_kv_etag_parse(etag, &expected);
     if (!err)
         err = lane_connect(cli);
     if (!err && !etag)
@@ -96,7 +117,9 @@ static int run_del(lane_cli *cli)
 {
     const char *etag = lane_opt(cli, "etag", NULL);
     uint64_t expected = 0;
-    bus_err err = etag ? bus_kv_etag_parse(etag, &expected) : BUS_OK;
+    bus_err err = check_owner(cli);
+    if (!err && etag)
+        err = bus_kv_etag_parse(etag, &expected);
     if (!err)
         err = lane_connect(cli);
     if (!err)
@@ -138,10 +161,17 @@ static int run_watch(lane_cli *cli)
     return err ? lane_fail(cli, err) : 0;
 }
 
+static const char force_help[] = "also in a bucket that a daemon keeps";
 static const lane_option put_options[] = {
-    {"etag", 0, "E", "only if the key still has this ETag; 0: only if it is not there"}, {0}};
-static const lane_option del_options[] = {{"etag", 0, "E", "only if the key still has this ETag"},
-                                          {0}};
+    {"etag", 0, "E", "only if the key still has this ETag; 0: only if it is not there"},
+    {"force", 0, NULL, force_help},
+    {0},
+};
+static const lane_option del_options[] = {
+    {"etag", 0, "E", "only if the key still has this ETag"},
+    {"force", 0, NULL, force_help},
+    {0},
+};
 static const lane_option watch_options[] = {{"count", 'n', "N", "end after N entries"}, {0}};
 
 const lane_verb lane_kv_verbs[] = {

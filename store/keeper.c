@@ -263,7 +263,7 @@ static void turn(void *ctx)
     if (!k->service)
         return;
     bus_service_poll(k->service);
-    store_scenarios_poll(k->scenarios);
+    store_scenarios_poll(k->scenarios, now);
     store_replays_poll(k->replays, now);
 }
 

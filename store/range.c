@@ -156,7 +156,7 @@ bus_err store_range_find(bus_conn *conn, const store_range_ask *ask, bus_seq_ran
     bus_seq_range stored, found;
     bus_err err = bus_stream_range(conn, ask->stream, &stored);
     if (err)
-        return bus_note(err, "stream '%s'", ask->stream);
+        return err;
     if (stored.last < stored.first || stored.last == 0)
         return bus_fail(BUS_ESTATE, "stream '%s' is empty: there is nothing to replay",
                         ask->stream);

@@ -7,6 +7,7 @@
 
 #include "bus/base/log.h"
 #include "bus/lane/lane.h"
+#include "store/live.h"
 #include "store/watches.h"
 
 typedef const Virtufin__Api__V1__CreateScenarioRequest create_request;
@@ -16,6 +17,7 @@ struct store_scenarios {
     bus_conn *conn;
     const store_limits *limits;
     store_watches watches;
+    store_live live;
 };
 
 // --- reading and writing ------------------------------------------------------------------------------
@@ -422,6 +424,7 @@ bus_err store_scenarios_open(store_scenarios **out, bus_conn *conn, const store_
                                   .wake = wake,
                                   .send = send_change,
                                   .ctx = ss};
+    ss->live = (store_live){.conn = conn, .wake = wake};
     *out = ss;
     return BUS_OK;
 }
@@ -431,24 +434,14 @@ void store_scenarios_close(store_scenarios *ss)
     if (!ss)
         return;
     store_watches_release(&ss->watches);
+    store_live_release(&ss->live);
     free(ss);
 }
 
-void store_scenarios_poll(store_scenarios *ss)
+void store_scenarios_poll(store_scenarios *ss, bus_mono now)
 {
+    store_live_poll(&ss->live, now);
     store_watches_poll(&ss->watches);
-}
-
-static bus_err seed_live(store_scenarios *ss)
-{
-    store_scenario live;
-    store_scenario_live(&live, bus_now_wall());
-    bus_err err = put(ss, &live);
-    if (err == BUS_EEXISTS)
-        return BUS_OK; // never touched
-    if (!err)
-        bus_info("scenario 'LIVE' is seeded");
-    return err;
 }
 
 typedef struct {
@@ -480,7 +473,10 @@ static void prepare_one(void *ctx, const bus_kv_entry *entry)
 bus_err store_scenarios_prepare(store_scenarios *ss)
 {
     preparing p = {.ss = ss};
-    bus_err err = seed_live(ss);
+    bool seeded;
+    bus_err err = store_live_ensure(ss->conn, &seeded);
+    if (seeded)
+        bus_info("scenario 'LIVE' is seeded");
     if (!err)
         err = bus_kv_each(ss->conn, STORE_SCENARIOS_BUCKET, ">", prepare_one, &p);
     return bus_note(err ? err : p.err, "preparing the scenarios");

@@ -19,8 +19,9 @@ void store_scenarios_close(store_scenarios *scenarios); // ends the watches
 // store_scenarios_prepare: LIVE is there, every scenario has its stream, deletions that were cut short are
 // finished. After the table was applied, at start and after each reconnect.
 bus_err store_scenarios_prepare(store_scenarios *scenarios);
-const bus_method *store_scenarios_methods(void);       // ctx: the store_scenarios
-void store_scenarios_poll(store_scenarios *scenarios); // feeds the watches; bounded
+const bus_method *store_scenarios_methods(void); // ctx: the store_scenarios
+// Feeds the watches, and mends the record of LIVE; bounded.
+void store_scenarios_poll(store_scenarios *scenarios, bus_mono now);
 // store_scenarios_get reads one record. BUS_ENOTFOUND names the id.
 bus_err store_scenarios_get(bus_conn *conn, const char *id, store_scenario *out);
 

@@ -1,9 +1,11 @@
 #include "workhost/host.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "bus/base/log.h"
@@ -40,11 +42,32 @@ static work_cell *cell_of(work_host_daemon *h, const char *scenario, bool make)
     return cell;
 }
 
+// LIVE's record is stored's to mend. Until it has done so, the last right one counts: nothing that runs
+// for it ends because a key was deleted or overwritten. False: there has never been a right one.
+static bool take_live(work_host_daemon *h, bus_scenario_status *status, bus_view *json)
+{
+    bool right = *status == BUS_SCENARIO_ACTIVE && work_plan_is_live(*json);
+    if (right) {
+        free(h->live);
+        h->live = strndup(json->ptr, json->len);
+    } else if (!h->live_lost) {
+        bus_warn("the record of scenario 'LIVE' is %s: %s",
+                 *status == BUS_SCENARIO_NONE ? "missing" : "not its own",
+                 h->live ? "what runs for it goes on" : "waiting for stored to seed it");
+    }
+    h->live_lost = !right;
+    *json = bus_view_of(h->live);
+    *status = BUS_SCENARIO_ACTIVE;
+    return h->live != NULL;
+}
+
 static void want_for_scenario(void *ctx, bus_view id, bus_scenario_status status, bus_view json)
 {
     work_host_daemon *h = ctx;
     char scenario[WORK_NAME_MAX + 1], *plan = NULL;
     if (!bus_view_copy(id, scenario, sizeof scenario))
+        return;
+    if (strcmp(scenario, "LIVE") == 0 && !take_live(h, &status, &json))
         return;
     if (status == BUS_SCENARIO_ACTIVE &&
         work_plan_make(&plan, &h->roster, &h->settings->daemon, id, json))
@@ -62,7 +85,8 @@ static void unwant_missing(work_host_daemon *h)
     for (size_t i = 0; i < h->cell_count; i++) {
         bus_view json;
         bus_view id = bus_view_of(work_cell_scenario(h->cells[i]));
-        if (bus_registry_status(h->registry, id, &json) == BUS_SCENARIO_NONE)
+        if (bus_registry_status(h->registry, id, &json) == BUS_SCENARIO_NONE &&
+            !bus_view_is(id, "LIVE"))
             work_cell_want(h->cells[i], NULL, true);
     }
 }
@@ -72,6 +96,9 @@ void work_host_reconcile(work_host_daemon *h)
     if (!h->loaded || h->stopping || !bus_registry_current(h->registry))
         return;
     bus_registry_each(h->registry, want_for_scenario, h);
+    bus_view live = BUS_VIEW("LIVE"), none = {0};
+    if (bus_registry_status(h->registry, live, NULL) == BUS_SCENARIO_NONE)
+        want_for_scenario(h, live, BUS_SCENARIO_NONE, none);
     unwant_missing(h);
 }
 
@@ -242,6 +269,11 @@ static bool workers_ready(void *ctx, char *why, size_t cap)
 static bool runtimes_ready(void *ctx, char *why, size_t cap)
 {
     work_host_daemon *h = ctx;
+    if (h->live_lost) {
+        snprintf(why, cap,
+                 "the record of scenario 'LIVE' is missing or not its own: stored seeds it");
+        return false;
+    }
     if (h->recovered)
         return true;
     if (!bus_registry_current(h->registry))
@@ -304,6 +336,18 @@ static bus_err open_bus(work_host_daemon *h)
     return work_manager_open(h, wake);
 }
 
+// Said at once, not when the lease has come: the folder may still be made, so it is no reason to end.
+static void check_workers_dir(const char *path)
+{
+    struct stat there;
+    if (!*path)
+        return;
+    if (stat(path, &there))
+        bus_warn("workers_dir '%s': %s", path, strerror(errno));
+    else if (!S_ISDIR(there.st_mode))
+        bus_warn("workers_dir '%s' is no folder", path);
+}
+
 bus_err work_host_start(bus_daemon *daemon, void *settings, void **state)
 {
     char name[64] = "";
@@ -318,6 +362,7 @@ bus_err work_host_start(bus_daemon *daemon, void *settings, void **state)
     snprintf(h->replica, sizeof h->replica, "%s.%d.%lld", name, (int)getpid(),
              (long long)h->epoch_ms);
     choose_folders(h);
+    check_workers_dir(h->settings->workers_dir);
     h->roster.workers_dir = h->settings->workers_dir;
     h->roster.builtin_dir = h->builtin_dir;
     h->roster.code_dir = h->code_dir;
@@ -363,6 +408,7 @@ void work_host_release(void *state)
     if (h->conn)
         bus_conn_close(h->conn);
     work_roster_release(&h->roster);
+    free(h->live);
     bus_timer_close(h->timer);
     bus_waker_close(h->waker);
     free(h);

@@ -36,6 +36,8 @@ typedef struct work_host_daemon {
     bus_waker *waker;
     bus_timer *timer;
     work_roster roster;
+    char *live;     // the last right record of scenario LIVE, or NULL
+    bool live_lost; // what the registry has of it now is none
     bool loaded;    // the roster is
     bool recovered; // every runtime wanted at first has told how it is
     bool stopping;

@@ -74,6 +74,17 @@ static json_t *broker_of(const bus_daemon_settings *d)
                      "ca", d->nats_ca);
 }
 
+bool work_plan_is_live(bus_view record_json)
+{
+    json_t *record = json_loadb(record_json.ptr, record_json.len, 0, NULL);
+    // the other two follow the market where they say nothing
+    bool live = strcmp(text(json_object_get(record, "market"), "lane"), "act") == 0 &&
+                strcmp(text(json_object_get(record, "portfolio"), "lane"), "hyp") != 0 &&
+                strcmp(text(json_object_get(record, "strategy"), "lane"), "hyp") != 0;
+    json_decref(record);
+    return live;
+}
+
 bus_err work_plan_make(char **plan, const work_roster *roster, const bus_daemon_settings *daemon,
                        bus_view scenario, bus_view record_json)
 {

@@ -11,4 +11,7 @@
 bus_err work_plan_make(char **plan, const work_roster *roster, const bus_daemon_settings *daemon,
                        bus_view scenario, bus_view record_json);
 
+// Whether this is the record that scenario LIVE has: the act lane throughout.
+bool work_plan_is_live(bus_view record_json);
+
 #endif

@@ -6,6 +6,7 @@ import time
 
 import pytest
 from support.bus import Bus
+from support.places import PATIENCE
 from support.services import (ABORTED, DENIED, EXISTS, INVALID, JSON, NOT_FOUND, PRECONDITION, ServiceError,
                               call)
 
@@ -109,6 +110,24 @@ def test_live_is_seeded_and_never_touched(stack, stored, bus):
         assert refused(bus, "Scenarios.Create", id=name, market={"lane": "act"}).code == INVALID
     restart(stack)
     assert call(bus, "Scenarios.Get", id="LIVE") == live
+
+
+@pytest.mark.parametrize("harm", [
+    None, b"{}", b"no json",
+    b'{"status":"paused","market":{"lane":"act"},"portfolio":{"lane":"act"},"strategy":{"lane":"act"}}',
+    b'{"status":"active","market":{"lane":"act"},"portfolio":{"lane":"hyp"},"strategy":{"lane":"act"}}',
+])
+def test_live_is_seeded_again_at_once_when_its_record_is_harmed(stored, bus, harm):
+    store = bus.call(bus.js.key_value("scenarios"))
+    for _ in range(2):
+        bus.call(store.put("LIVE", harm) if harm else store.delete("LIVE"))
+        end = time.monotonic() + 5 * PATIENCE
+        while bus.kv("scenarios").get("LIVE") in (None, harm) and time.monotonic() < end:
+            time.sleep(0.02)
+        live = call(bus, "Scenarios.Get", id="LIVE")
+        assert live["status"] == "active"
+        assert live["market"]["lane"] == live["portfolio"]["lane"] == live["strategy"]["lane"] == "act"
+    assert stored.output().count("'LIVE' was deleted or overwritten") == 2
 
 
 def test_a_scenario_lives_and_dies(stored, bus):

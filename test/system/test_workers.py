@@ -183,6 +183,29 @@ def test_live_and_a_backtest_decide_the_same_and_as_plain_arithmetic_says(work, 
     assert daemon.running
 
 
+@pytest.mark.parametrize("harm", [None, b"{}"])
+def test_what_runs_for_live_outlives_its_record(work, stack, bus, harm):
+    declare(work.folder, "probe", {}, PROBE)
+    daemon = work()
+    publish(bus, [trade(i, "1") for i in range(1, 11)])
+    session = wait_done(bus, "LIVE", "probe", 10)["session"]
+    pid = runtimes(daemon)["LIVE"]
+    stack["stored"].stop()  # nobody is there to mend it
+    store = bus.call(bus.js.key_value("scenarios"))
+    bus.call(store.put("LIVE", harm) if harm else store.delete("LIVE"))
+    daemon.wait_line("'LIVE' is (missing|not its own): what runs for it goes on")
+    status, body = daemon.get("/health")
+    assert status == 503 and "'LIVE'" in body
+    publish(bus, [trade(i, "1") for i in range(11, 21)])
+    wait_done(bus, "LIVE", "probe", 20)
+    stack.start("stored")
+    daemon.wait_ready()
+    publish(bus, [trade(i, "1") for i in range(21, 31)])
+    wait_done(bus, "LIVE", "probe", 30, session=session)
+    assert runtimes(daemon)["LIVE"] == pid
+    probe_is_undisturbed(outputs(bus, "LIVE", "probe"), 30)
+
+
 def test_a_run_that_is_over_stays_as_it_is_when_workhostd_starts_again(work, bus):
     declare(work.folder, "probe", {}, PROBE, scenarios=[])
     daemon = work()
@@ -740,6 +763,14 @@ def test_a_second_workhostd_waits_for_the_first(work, stack, bus):
     first.signal(signal.SIGTERM)
     second.wait_ready(10)
     assert "LIVE" in runtimes(second)
+
+
+def test_a_workers_dir_that_is_none_is_named_before_anything_else(stack, tmp_path):
+    stack.broker.stop()
+    (tmp_path / "file").touch()
+    for name, folder, says in (("a", "/nope", "No such file"), ("b", tmp_path / "file", "is no folder")):
+        daemon = stack.start("workhostd", "--workers-dir", folder, as_name=name, ready=False)
+        daemon.wait_line(f"workers_dir '{folder}'.*{says}", 2)
 
 
 def test_declarations_that_are_wrong_are_named_and_left_out(work, bus):
