@@ -313,6 +313,9 @@ static bus_err load_settings(bus_daemon *daemon, int argc, char **argv, bool *fi
                               &daemon->args, finished);
     if (err || *finished)
         return err;
+    if (daemon->args.count && !daemon->spec->takes_args)
+        return bus_fail(BUS_EUSAGE, "'%.80s' is no flag, and %s takes nothing else; see --help",
+                        daemon->args.item[0], daemon->spec->config.program);
     if ((err = set_clock(daemon->settings->clock)) ||
         (err = bus_log_level_parse(daemon->settings->log_level, &level)))
         return err;

@@ -34,6 +34,7 @@ typedef struct {
 typedef struct {
     bus_config_spec config;  // the daemon's own rows
     const char *http_preset; // default of --http, e.g. "127.0.0.1:7411"
+    bool takes_args;         // words that are no flags: bus_daemon_args; else they are refused
     size_t settings_size;    // whole struct; bus_daemon_settings is its first member
     bool no_bus; // no bus client: it has no setting of the broker, and its clock is the machine's
     // start: build everything; the loop is not running yet. An error ends the program (exit 1).

@@ -239,6 +239,9 @@ Test(daemon, exits_2_on_wrong_usage_and_1_on_a_failed_start)
 {
     child usage = given_daemon("--unheard-of", NULL);
     cr_expect_eq(end_of(&usage), 2);
+    child surplus = given_daemon("--mode=good", "extra");
+    cr_expect_eq(end_of(&surplus), 2);
+    cr_expect_not_null(strstr(surplus.text, "'extra' is no flag"));
     child failed = given_daemon("--mode", "fails");
     cr_expect_eq(end_of(&failed), 1);
     cr_expect_not_null(strstr(failed.text, "cannot start"));
