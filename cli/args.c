@@ -4,12 +4,16 @@
 
 const lane_option lane_common_options[] = {
     {"json", 0, NULL, "print JSON, one object a line"},
+    {"help", 'h', NULL, "this text"},
+    {0},
+};
+
+const lane_option lane_bus_options[] = {
     {"nats-url", 's', "URL",
      "broker, nats://host:port (default: $TRADELANE_NATS_URL, $NATS_URL, local)"},
     {"context", 0, "NAME", "connection of the nats CLI's context NAME ($NATS_CONTEXT)"},
     {"creds", 0, "FILE", "credentials file ($TRADELANE_NATS_CREDS)"},
     {"timeout", 0, "SPAN", "how long to wait for an answer (default: 5s)"},
-    {"help", 'h', NULL, "this text"},
     {0},
 };
 
@@ -40,6 +44,16 @@ static bus_err give(lane_args *args, const lane_option *option, const char *valu
     return BUS_OK;
 }
 
+static const lane_option *find(const lane_verb *verb, const char *name, size_t len, char letter)
+{
+    const lane_option *tables[] = {verb->options, lane_common_options,
+                                   verb->run ? lane_bus_options : NULL};
+    const lane_option *found = NULL;
+    for (int i = 0; i < 3 && !found; i++)
+        found = letter ? find_letter(tables[i], letter) : find_in(tables[i], name, len);
+    return found;
+}
+
 // One word that begins with '-'. *used: how many words it took.
 static bus_err read_option(lane_args *args, int left, char **word, int *used)
 {
@@ -48,11 +62,7 @@ static bus_err read_option(lane_args *args, int left, char **word, int *used)
     const char *name = text + (is_long ? 2 : 1);
     const char *equals = is_long ? strchr(name, '=') : NULL;
     size_t len = equals ? (size_t)(equals - name) : strlen(name);
-    const lane_option *option = is_long ? find_in(args->verb->options, name, len)
-                                        : find_letter(args->verb->options, name[0]);
-    if (!option)
-        option = is_long ? find_in(lane_common_options, name, len)
-                         : find_letter(lane_common_options, name[0]);
+    const lane_option *option = find(args->verb, name, len, is_long ? 0 : name[0]);
     if (!option || (!is_long && len > 1 && !option->value))
         return bus_fail(BUS_EUSAGE, "unknown option '%s'", text);
     *used = 1;
@@ -101,6 +111,20 @@ bus_err lane_args_read(lane_args *out, const lane_verb *verb, int argc, char **a
     return BUS_OK;
 }
 
+bus_err lane_args_leading(int argc, char **argv, int *count)
+{
+    static const lane_verb none = {.name = "", .args = "", .options = lane_bus_options};
+    lane_args args = {.verb = &none};
+    for (*count = 0; *count < argc && argv[*count][0] == '-';) {
+        int used = 0;
+        bus_err err = read_option(&args, argc - *count, argv + *count, &used);
+        if (err)
+            return bus_note(err, "in front of the verb stand options of every verb alone");
+        *count += used;
+    }
+    return BUS_OK;
+}
+
 bool lane_args_has(const lane_args *args, const char *name)
 {
     return lane_args_value(args, name) != NULL;
@@ -122,6 +146,14 @@ const char *lane_args_next(const lane_args *args, const char *name, int *at)
     return NULL;
 }
 
+size_t lane_args_width(const char *text)
+{
+    size_t width = 0;
+    for (; *text; text++)
+        width += ((unsigned char)*text & 0xc0) != 0x80;
+    return width;
+}
+
 static void print_options(FILE *out, const lane_option *table)
 {
     for (; table && table->name; table++) {
@@ -139,5 +171,7 @@ void lane_args_help(FILE *out, const lane_verb *verb)
     fprintf(out, "%s\n\nusage: lane %s%s%s [options]\n\n", verb->help, verb->name,
             verb->args[0] ? " " : "", verb->args);
     print_options(out, verb->options);
+    if (verb->run)
+        print_options(out, lane_bus_options);
     print_options(out, lane_common_options);
 }

@@ -22,10 +22,11 @@ typedef struct {
     int args_min, args_max;
     const char *help;           // one line
     const lane_option *options; // or NULL
-    int (*run)(lane_cli *cli);  // exit code
+    int (*run)(lane_cli *cli);  // exit code; NULL: lane does it itself, without a broker
 } lane_verb;
 
-extern const lane_option lane_common_options[];
+extern const lane_option lane_common_options[]; // of every verb
+extern const lane_option lane_bus_options[];    // of every verb that needs the broker
 
 enum { LANE_ARGS_MAX = 32, LANE_GIVEN_MAX = 64 };
 typedef struct {
@@ -46,6 +47,9 @@ bool lane_args_has(const lane_args *args, const char *name);
 const char *lane_args_value(const lane_args *args, const char *name); // the last one given, or NULL
 // lane_args_next: the values of an option that may be given several times; *at starts at 0.
 const char *lane_args_next(const lane_args *args, const char *name, int *at);
+// lane_args_leading: how many words in front of the verb are options of every verb. BUS_EUSAGE names another.
+bus_err lane_args_leading(int argc, char **argv, int *count);
+size_t lane_args_width(const char *text); // characters, not bytes
 void lane_args_help(FILE *out, const lane_verb *verb);
 
 #endif

@@ -1,4 +1,6 @@
 // How lane finds the broker. Source: schemas/specs/cli.md, "Command line".
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,7 +42,7 @@ static bus_err refuse_unknown(const json_t *context, const char *path)
 static bus_err context_path(char *out, size_t cap, const char *name)
 {
     const char *base = env("XDG_CONFIG_HOME"), *home = env("HOME");
-    if (strchr(name, '/') || name[0] == '.')
+    if (!name[0] || strchr(name, '/') || name[0] == '.')
         return bus_fail(BUS_EUSAGE, "context '%s' is not a name", name);
     if (!base && !home)
         return bus_fail(BUS_ENOTFOUND, "neither XDG_CONFIG_HOME nor HOME is set");
@@ -56,9 +58,13 @@ static bus_err take_context(lane_connection *out, const char *name)
     bus_err err = context_path(path, sizeof path, name);
     if (err)
         return err;
-    json_t *context = json_load_file(path, 0, &error);
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return bus_fail(BUS_ENOTFOUND, "context file '%s': %s", path, strerror(errno));
+    json_t *context = json_loadf(file, 0, &error);
+    fclose(file);
     if (!context)
-        return bus_fail(BUS_ENOTFOUND, "context file '%s': %s", path, error.text);
+        return bus_fail(BUS_EINVAL, "context file '%s' line %d: %s", path, error.line, error.text);
     err = refuse_unknown(context, path);
     if (!err) {
         take_field(&out->url, context, "url");

@@ -5,7 +5,7 @@
 #include "cli/side.h"
 #include "cli/verbs.h"
 
-enum { NOTHING_TO_COMPARE = 2 };
+enum { NO_ANSWER = 2 }; // 1 says "different", so whatever failed must not
 
 typedef struct {
     lane_side *side[2];
@@ -90,14 +90,14 @@ static bus_err compare(lane_cli *cli, comparison *c, bool *equal)
     }
 }
 
-// The range both have finished; BUS_ERANGE when there is none.
+// The range both have finished.
 static bus_err common_range(lane_cli *cli, comparison *c)
 {
     uint64_t start[2], done[2];
     for (int i = 0; i < 2; i++) {
         bus_err err = lane_side_range(c->side[i], &start[i], &done[i]);
         if (err)
-            return err == BUS_ENOTFOUND ? BUS_ERANGE : err;
+            return err;
     }
     c->start = start[0] > start[1] ? start[0] : start[1];
     c->done = done[0] < done[1] ? done[0] : done[1];
@@ -127,13 +127,14 @@ static int run_diff(lane_cli *cli)
     bus_err err = open_sides(cli, &c);
     if (!err)
         err = common_range(cli, &c);
-    bool nothing = err == BUS_ERANGE;
     if (!err)
         err = compare(cli, &c, &equal);
     lane_side_close(c.side[0]);
     lane_side_close(c.side[1]);
-    if (err)
-        return nothing ? (lane_fail(cli, err), NOTHING_TO_COMPARE) : lane_fail(cli, err);
+    if (err) {
+        lane_fail(cli, err);
+        return NO_ANSWER;
+    }
     return equal ? 0 : 1;
 }
 

@@ -7,6 +7,8 @@
 #include "cli/progress.h"
 #include "cli/verbs.h"
 
+enum { NO_EXPORT = 2 }; // as with diff, whose sides exports are
+
 typedef struct {
     char stream[64];
     const char *scenario; // NULL: a stream
@@ -75,11 +77,12 @@ static bus_err print_events(bus_reader *reader, uint64_t last)
     return err;
 }
 
-static bus_err export_source(lane_cli *cli, const source *s)
+static bus_err export_source(lane_cli *cli, source *s)
 {
     bus_seq_range range;
     bus_reader *reader = NULL;
-    bus_err err = bus_stream_range(cli->conn, s->stream, &range);
+    bus_err err = s->scenario ? lane_scenario_range(cli, s->scenario, s->stream, &range)
+                              : bus_stream_range(cli->conn, s->stream, &range);
     if (!err)
         err = print_head(cli, s, &range);
     if (err || range.last < range.first)
@@ -109,7 +112,11 @@ static int run_export(lane_cli *cli)
         err = export_source(cli, &s);
     if (!err && fflush(stdout) != 0)
         err = bus_fail(BUS_EIO, "writing: %s", strerror(errno));
-    return err ? lane_fail(cli, err) : 0;
+    if (err) {
+        lane_fail(cli, err);
+        return NO_EXPORT;
+    }
+    return 0;
 }
 
 static const lane_option options[] = {

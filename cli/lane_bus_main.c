@@ -38,7 +38,8 @@ static void print_verb(const lane_verb *verb)
 {
     char line[96];
     snprintf(line, sizeof line, "%s%s%s", verb->name, verb->args[0] ? " " : "", verb->args);
-    printf("  lane %-42s %s\n", line, verb->help);
+    int gap = 42 - (int)lane_args_width(line);
+    printf("  lane %s%*s %s\n", line, gap > 0 ? gap : 0, "", verb->help);
 }
 
 // All verbs, or those of one group; false when there is no such group.
@@ -63,7 +64,8 @@ static int print_all(void)
     print_verbs(NULL);
     printf("  lane %-42s %s\n", "completion bash",
            "what bash needs: eval \"$(lane completion bash)\"");
-    puts("\nEvery verb: --json, --nats-url/-s URL, --context NAME, --timeout SPAN, --help.\n"
+    puts("\nEvery verb: --json, --nats-url/-s URL, --context NAME, --creds FILE,\n"
+         "            --timeout SPAN, --help; in front of the verb or behind it.\n"
          "lane VERB --help says more.");
     return 0;
 }
@@ -78,8 +80,17 @@ static int run_group(int argc, char **argv)
     return 2;
 }
 
+// The verb's words change places with the options in front of them, which then are options behind it.
+static int run_verb(const lane_verb *verb, int leading, int argc, char **argv)
+{
+    int used = words_of(verb->name);
+    memmove(argv + used, argv, (size_t)leading * sizeof *argv);
+    return lane_session_run(verb, argc - used, argv + used);
+}
+
 int main(int argc, char **argv)
 {
+    int leading = 0;
     if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
         strcmp(argv[1], "help") == 0)
         return print_all();
@@ -89,13 +100,24 @@ int main(int argc, char **argv)
     }
     argc--;
     argv++;
+    if (lane_args_leading(argc, argv, &leading)) {
+        fprintf(stderr, "lane: %s (lane --help)\n", bus_err_text());
+        return 2;
+    }
+    if (leading == argc) {
+        bool help = strcmp(argv[argc - 1], "--help") == 0 || strcmp(argv[argc - 1], "-h") == 0;
+        print_all();
+        return help ? 0 : 2;
+    }
     if (strcmp(argv[0], "completion") == 0)
         return lane_completion(groups, argc - 1, argv + 1);
     for (int g = 0; groups[g]; g++)
         for (const lane_verb *verb = groups[g]; verb->name; verb++)
-            if (names(verb, argc, argv)) {
-                int used = words_of(verb->name);
-                return lane_session_run(verb, argc - used, argv + used);
-            }
-    return run_group(argc, argv);
+            if (names(verb, argc - leading, argv + leading))
+                return run_verb(verb, leading, argc, argv);
+    if (leading && strcmp(argv[leading], "cat") == 0) {
+        fputs("lane: the options of cat stand behind it: lane cat [options]\n", stderr);
+        return 2;
+    }
+    return run_group(argc - leading, argv + leading);
 }

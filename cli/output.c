@@ -46,20 +46,11 @@ static char *to_text(const json_t *value)
     return json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
 }
 
-// Columns on a terminal: characters, not bytes.
-static size_t width_of(const char *text)
-{
-    size_t width = 0;
-    for (; *text; text++)
-        width += ((unsigned char)*text & 0xc0) != 0x80;
-    return width;
-}
-
 static void print_cell(const char *text, size_t width, bool last)
 {
     fputs(text, stdout);
     if (!last)
-        for (size_t i = width_of(text); i < width + 2; i++)
+        for (size_t i = lane_args_width(text); i < width + 2; i++)
             putchar(' ');
 }
 
@@ -71,12 +62,12 @@ static void print_table(const lane_column *columns, const json_t *rows)
     int count = 0;
     json_t *row;
     for (; columns[count].title && count < COLUMNS_MAX; count++)
-        width[count] = width_of(columns[count].title);
+        width[count] = lane_args_width(columns[count].title);
     json_array_foreach(rows, i, row)
     {
         for (int c = 0; c < count; c++) {
             char *text = to_text(at_path(row, columns[c].field));
-            width[c] = width_of(text) > width[c] ? width_of(text) : width[c];
+            width[c] = lane_args_width(text) > width[c] ? lane_args_width(text) : width[c];
             free(text);
         }
     }

@@ -13,6 +13,22 @@ bus_err lane_stream_of(char out[64], const char *scenario)
     return err;
 }
 
+bus_err lane_scenario_range(lane_cli *cli, const char *scenario, char stream[64],
+                            bus_seq_range *out)
+{
+    bus_kv_entry entry = {0};
+    bus_err err = lane_stream_of(stream, scenario);
+    if (!err)
+        err = bus_stream_range(cli->conn, stream, out);
+    if (err != BUS_ENOTFOUND)
+        return err;
+    err = bus_kv_get(cli->conn, "scenarios", scenario, &entry);
+    bus_kv_entry_release(&entry);
+    if (err == BUS_ENOTFOUND)
+        return bus_fail(err, "scenario '%s' is not registered", scenario);
+    return err ? err : bus_fail(BUS_ENOTFOUND, "scenario '%s' has no stream %s", scenario, stream);
+}
+
 // Keys sc.<scenario>.<worker>; those with a further token hold saved states.
 static void add_progress(void *ctx, const bus_kv_entry *entry)
 {

@@ -143,8 +143,15 @@ static int run_delete(lane_cli *cli)
         return lane_fail(
             cli, bus_fail(BUS_EUSAGE, "--yes '%s' is not '%s': nothing was deleted", again, id));
     json_t *request = id_request(cli);
+    json_t *reply = NULL;
     json_object_set_new(request, "confirm", json_string(again ? again : ""));
-    return lane_call_object(cli, &rpc, request);
+    bus_err err = lane_call(cli, &rpc, request, &reply);
+    if (err == BUS_ESTATE && !again)
+        err = bus_fail(err, "%s: lane scenario delete %s --yes %s", bus_err_text(), id, id);
+    if (err)
+        return lane_fail(cli, err);
+    lane_object(cli, reply);
+    return 0;
 }
 
 static const lane_option create_options[] = {

@@ -107,8 +107,6 @@ bus_err lane_connect(lane_cli *cli)
     }
     if (!err)
         err = bus_conn_wait(cli->conn, cli->timeout);
-    if (err)
-        bus_note(err, "broker %s", found.url ? found.url : "");
     lane_connection_release(&found);
     return err;
 }

@@ -146,13 +146,11 @@ static bus_err open_stream(lane_side *side)
     bus_seq_range range;
     bus_err err = lane_connect(side->cli);
     if (!err)
-        err = lane_stream_of(side->stream, side->name);
-    if (!err)
-        err = bus_stream_range(side->cli->conn, side->stream, &range);
+        err = lane_scenario_range(side->cli, side->name, side->stream, &range);
     if (!err)
         err = lane_progress_read(side->cli, side->name, &side->workers);
     if (err)
-        return bus_note(err, "scenario '%s'", side->name);
+        return err;
     side->reader_last = range.last;
     side->empty = range.last < range.first;
     if (side->empty)

@@ -88,18 +88,18 @@ static void print_gap(const lane_cli *cli, bus_seq_range gap)
                (unsigned long long)gap.last);
 }
 
-static bus_err view(lane_cli *cli, bus_reader *reader, const view_opts *opts)
+static bus_err view(lane_cli *cli, bus_reader *reader, const view_opts *opts, uint64_t *shown)
 {
     bus_scratch scratch = {0};
     bus_err err = BUS_OK;
-    for (uint64_t shown = 0; shown < opts->count && !err && !lane_interrupted();) {
+    while (*shown < opts->count && !err && !lane_interrupted()) {
         bus_record record;
         bus_seq_range gap;
         bus_reader_result result = bus_reader_next(reader, BUS_SPAN_MS(200), &record, &gap);
         if (result == BUS_READER_RECORD) {
             (cli->json ? lane_event_line : lane_event_people)(record.seq, record.subject,
                                                               record.msg, record.payload, &scratch);
-            shown++;
+            ++*shown;
         } else if (result == BUS_READER_GAP) {
             print_gap(cli, gap);
         } else if (result == BUS_READER_ERROR) {
@@ -114,13 +114,32 @@ static bus_err view(lane_cli *cli, bus_reader *reader, const view_opts *opts)
     return err;
 }
 
+// A view that shows nothing says why, beside the output.
+static void say_nothing(const lane_cli *cli, const view_opts *opts, const bus_seq_range *range)
+{
+    const char *name = lane_arg(cli, 0);
+    fputs("lane streams view: ", stderr);
+    if (range->last < range->first || range->last == 0)
+        fprintf(stderr, "stream '%s' is empty\n", name);
+    else if (opts->from > range->last)
+        fprintf(stderr, "stream '%s' ends at sequence %llu: there is nothing from %llu on\n", name,
+                (unsigned long long)range->last, (unsigned long long)opts->from);
+    else
+        fprintf(stderr, "stream '%s' holds nothing on '%s' from sequence %llu on\n", name,
+                opts->filter[0] ? opts->filter[0] : ">", (unsigned long long)opts->from);
+}
+
 static int run_view(lane_cli *cli)
 {
     view_opts opts;
+    bus_seq_range range = {0};
     bus_reader *reader = NULL;
+    uint64_t shown = 0;
     bus_err err = read_view_opts(cli, &opts);
     if (!err)
         err = lane_connect(cli);
+    if (!err)
+        err = bus_stream_range(cli->conn, lane_arg(cli, 0), &range);
     if (!err)
         err = bus_reader_open(&reader, cli->conn,
                               &(bus_reader_opts){.stream = lane_arg(cli, 0),
@@ -128,7 +147,9 @@ static int run_view(lane_cli *cli)
                                                  .filter_count = opts.filter[0] ? 1 : 0,
                                                  .from_seq = opts.from});
     if (!err)
-        err = view(cli, reader, &opts);
+        err = view(cli, reader, &opts, &shown);
+    if (!err && shown == 0 && opts.count && !opts.follow)
+        say_nothing(cli, &opts, &range);
     bus_reader_close(reader);
     return err ? lane_fail(cli, err) : 0;
 }

@@ -151,6 +151,17 @@ static bus_err last(bus_conn *conn, const char *bucket, const char *subject, bus
     return err;
 }
 
+// The broker says "not found" of a key and of a bucket alike.
+static bus_err explain_missing(bus_conn *conn, const char *bucket, const char *key)
+{
+    char stream[80];
+    bus_stream_info info;
+    snprintf(stream, sizeof stream, "KV_%s", bucket);
+    if (bus_stream_info_get(conn, stream, &info) == BUS_ENOTFOUND)
+        return bus_fail(BUS_ENOTFOUND, "there is no bucket '%s'", bucket);
+    return bus_fail(BUS_ENOTFOUND, "there is no key '%s' in bucket '%s'", key, bucket);
+}
+
 bus_err bus_kv_get(bus_conn *conn, const char *bucket, const char *key, bus_kv_entry *out)
 {
     char subject[BUS_KV_SUBJECT];
@@ -158,6 +169,8 @@ bus_err bus_kv_get(bus_conn *conn, const char *bucket, const char *key, bus_kv_e
     bus_err err = bus_kv_subject_of(subject, bucket, key, false);
     if (!err)
         err = last(conn, bucket, subject, &entry);
+    if (err == BUS_ENOTFOUND)
+        return explain_missing(conn, bucket, key);
     if (!err && entry.deleted)
         err = bus_fail(BUS_ENOTFOUND, "it was deleted (revision %" PRIu64 ")", entry.revision);
     if (err) {
@@ -366,6 +379,10 @@ bus_err bus_kv_each(bus_conn *conn, const char *bucket, const char *key_pattern,
         return err;
     snprintf(stream, sizeof stream, "KV_%s", bucket);
     err = bus_stream_info_get(conn, stream, &info);
+    if (err == BUS_ENOTFOUND) {
+        bus_kv_watch_close(watch);
+        return bus_fail(err, "there is no bucket '%s'", bucket);
+    }
     bus_mono until = bus_mono_add(bus_machine_mono(), BUS_SPAN_MS(TIMEOUT_MS));
     while (!err && result != BUS_KV_CURRENT) {
         bus_kv_entry entry = {0};

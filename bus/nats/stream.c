@@ -250,6 +250,8 @@ bus_err bus_stream_info_get(bus_conn *conn, const char *name, bus_stream_info *o
 {
     json_t *info = NULL;
     bus_err err = info_of(&info, conn, name);
+    if (err == BUS_ENOTFOUND)
+        return bus_fail(err, "there is no stream '%s'", name);
     if (err)
         return bus_note(err, "stream '%s'", name);
     fill(out, info);

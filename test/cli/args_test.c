@@ -38,6 +38,25 @@ Test(args, options_stand_anywhere_and_in_every_spelling)
     cr_assert(args.args == 2 && !lane_args_has(&args, "count"));
 }
 
+Test(args, options_in_front_of_the_verb_are_counted_and_others_refused)
+{
+    int count = -1;
+    char *words[] = {"--context", "X", "--json", "-s", "nats://h", "--timeout=1s", "streams"};
+    test_ok(lane_args_leading(7, words, &count));
+    cr_assert(count == 6);
+    test_ok(lane_args_leading(1, words + 6, &count));
+    cr_assert(count == 0);
+    test_expect_err(lane_args_leading(2, (char *[]){"--follow", "streams"}, &count), BUS_EUSAGE);
+    test_expect_err(lane_args_leading(1, (char *[]){"--context"}, &count), BUS_EUSAGE);
+    test_expect_err(lane_args_leading(1, (char *[]){"-"}, &count), BUS_EUSAGE);
+}
+
+Test(args, width_counts_characters)
+{
+    cr_assert(lane_args_width("sub SUBJECT…") == 12);
+    cr_assert(lane_args_width("") == 0);
+}
+
 Test(args, a_single_dash_is_an_argument)
 {
     lane_args args;

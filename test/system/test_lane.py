@@ -57,6 +57,47 @@ def test_help_is_everywhere():
     assert "lane 0." in lane("--version").stdout
 
 
+def test_help_stands_in_columns_and_lists_what_a_verb_uses():
+    top = lane("--help").stdout
+    lines = [line for line in top.splitlines() if line.startswith("  lane ")]
+    assert {len(line) - len(line[50:].lstrip()) for line in lines} == {50} and "--creds" in top
+    cat = lane("cat", "--help").stdout
+    assert "--to" in cat and "--nats-url" not in cat and "--timeout" not in cat
+    assert lane("cat", "--timeout", "1s").returncode == 2 and "--creds" in lane("kv", "ls", "--help").stdout
+
+
+def test_options_may_stand_in_front_of_the_verb(store):
+    for args in (["--json", "streams", "ls"], ["-s", store.broker.url, "--timeout=9s", "streams", "ls", "--json"]):
+        assert "ACT" in [json.loads(line)["name"] for line in store.lane(*args).stdout.splitlines()]
+    for args, says in ((["--follow", "streams", "view", "ACT"], "in front of the verb"), (["--json", "cat"], "behind it"),
+                       (["--json", "nonsense"], "no verb 'nonsense'"), (["--context"], "needs a value")):
+        done = lane(*args)
+        assert done.returncode == 2 and says in done.stderr, done.stderr
+
+
+def test_what_is_not_there_is_named_once_and_plainly(store):
+    for args, says in ((["kv", "get", "nope", "x"], "there is no bucket 'nope'"), (["kv", "ls", "nope"], "there is no bucket 'nope'"),
+                       (["kv", "get", "config", "x"], "there is no key 'x' in bucket 'config'"),
+                       (["streams", "info", "NOPE"], "there is no stream 'NOPE'"),
+                       (["streams", "view", "NOPE"], "there is no stream 'NOPE'"),
+                       (["replay", "start", "NOPE", "--selector", "x"], "there is no stream 'NOPE'"),
+                       (["streams", "ls", "--context", ""], "context '' is not a name"),
+                       (["streams", "ls", "--context", "none"], "none.json': No such file or directory")):
+        done = store.lane(*args, check=False)
+        assert done.returncode and says in done.stderr and done.stderr.count("\n") == 1, done.stderr
+        assert not {"10059", "404", "$KV", "KV_"} & set(done.stderr.replace("'", " ").split()), done.stderr
+        assert done.stderr.lower().count("nope'") <= 1 and done.stderr.count("none.json") <= 1, done.stderr
+
+
+def test_a_view_that_shows_nothing_says_why(store):
+    record_trades(store, 2)
+    for args, says in ((["EXEC"], "stream 'EXEC' is empty"), (["ACT", "--from", 99], "ends at sequence 2"),
+                       (["ACT", "--filter", "act.exchange.kraken.>"], "nothing on 'act.exchange.kraken.>'")):
+        done = store.lane("streams", "view", *args)
+        assert done.stdout == "" and says in done.stderr and done.stderr.count("\n") == 1
+    assert store.lane("streams", "view", "ACT").stderr == ""
+
+
 @pytest.mark.parametrize("args,says", [
     (["nonsense"], "no verb 'nonsense'"), (["kv", "nonsense"], "no verb 'kv nonsense'"), (["kv", "get", "a"], "missing"),
     (["kv", "get", "a", "b", "c"], "too much"), (["sub", "x", "--nope"], "unknown option '--nope'"),
@@ -73,6 +114,7 @@ def test_mistakes_are_named_and_exit_2(args, says):
 def test_an_absent_broker_is_one_sentence():
     done = lane("streams", "ls", "--nats-url", "nats://127.0.0.1:1", "--timeout", "300ms")
     assert done.returncode == 1 and "nats://127.0.0.1:1" in done.stderr and len(done.stderr.splitlines()) == 1
+    assert done.stderr.count("127.0.0.1") == 1
 
 
 def test_completion_is_a_script_that_bash_takes():
@@ -170,6 +212,18 @@ def test_keys_and_their_etags(store):
     assert {"scenarios", "config"} <= {b["bucket"] for b in store.lane_json("kv", "ls")}
 
 
+def test_a_bucket_that_has_an_owner_is_not_written_by_mistake(store, bus):
+    before = bus.kv("scenarios")
+    for bucket, says in (("scenarios", "lane scenario"), ("replays", "lane replay"), ("workers", "lane workers"),
+                         ("leases", "daemon"), ("connections", "lane connections")):
+        for verb in (["put", bucket, "x", "1"], ["del", bucket, "x"]):
+            done = store.lane("kv", *verb, check=False)
+            assert done.returncode == 2 and says in done.stderr and "--force" in done.stderr, done.stderr
+    assert bus.kv("scenarios") == before
+    store.lane("kv", "put", "workers", "x", "1", "--force")
+    store.lane("kv", "del", "workers", "x", "--force")
+
+
 # --- services ----------------------------------------------------------------------------------------------
 
 
@@ -203,7 +257,7 @@ def test_scenarios_live_and_die(store):
         done = store.lane("scenario", *args, check=False)
         assert done.returncode == 1 and says in done.stderr, done.stderr
     first = store.lane("scenario", "delete", "bt1", check=False)
-    assert first.returncode == 1 and "SC_bt1" in first.stderr
+    assert first.returncode == 1 and "SC_bt1" in first.stderr and "lane scenario delete bt1 --yes bt1" in first.stderr
     assert store.lane("scenario", "delete", "bt1", "--yes", "bt2", check=False).returncode == 2
     store.lane("scenario", "delete", "bt1", "--yes", "bt1")
     assert [s["id"] for s in store.lane_json("scenario", "ls")] == ["LIVE"]
@@ -286,7 +340,7 @@ def decide(store, scenario: str, seq: int, price: str):
 def finish(store, scenario: str, start: int, done: int):
     run = "" if scenario == "LIVE" else "run-1"
     store.lane("kv", "put", "workers", f"sc.{scenario}.sma",
-               json.dumps({"start_seq": start, "done_seq": done, "runid": run, "session": "1"}))
+               json.dumps({"start_seq": start, "done_seq": done, "runid": run, "session": "1"}), "--force")
 
 
 def test_equal_decisions_are_equal_and_the_first_difference_is_named(store, tmp_path):
@@ -333,6 +387,19 @@ def test_data_that_differ_in_one_digit_are_a_difference(store):
     assert found["seq"] == 5 and found["a"]["data"] == {"price": "1.0"} and found["b"]["data"] == {"price": "1.00"}
 
 
+def test_what_is_no_answer_of_diff_or_export_exits_2_and_is_named(store, tmp_path):
+    away = ["--nats-url", "nats://127.0.0.1:1", "--timeout", "300ms"]
+    for args, says in ((["diff", "LIVE", "nope"], "scenario 'nope' is not registered"),
+                       (["diff", "nope", "LIVE"], "scenario 'nope' is not registered"),
+                       (["diff", "LIVE", tmp_path / "none.jsonl"], "none.jsonl': No such file"),
+                       (["diff", "LIVE", "a b"], "a b"), (["diff", "LIVE", "LIVE", *away], "127.0.0.1:1"),
+                       (["export", "nope"], "scenario 'nope' is not registered"), (["export", "LIVE", *away], "127.0.0.1:1"),
+                       (["export", "--stream", "NOPE"], "there is no stream 'NOPE'")):
+        done = store.lane(*args, check=False)
+        assert done.returncode == 2 and says in done.stderr and "10059" not in done.stderr, done.stderr
+        assert done.stderr.count("\n") == 1 and done.stderr.count("127.0.0.1") <= 1, done.stderr
+
+
 def test_an_export_is_every_event_of_a_range(store, tmp_path):
     record_trades(store, 10)
     lines = [json.loads(line) for line in store.lane("export", "--stream", "ACT", "--from", 3, "--to", 7).stdout.splitlines()]
@@ -342,7 +409,7 @@ def test_an_export_is_every_event_of_a_range(store, tmp_path):
     bad = tmp_path / "bad.jsonl"
     bad.write_text("{}\n")
     done = store.lane("diff", bad, bad, check=False)
-    assert done.returncode == 1 and "line 1" in done.stderr
+    assert done.returncode == 2 and "line 1" in done.stderr
 
 
 # --- doctor and the stock CLI ------------------------------------------------------------------------------
@@ -358,6 +425,13 @@ def test_doctor_says_what_is_missing(stack, broker):
     checks = {c["check"]: c for c in map(json.loads, after.stdout.splitlines())}
     assert checks["streams"]["verdict"] == checks["buckets"]["verdict"] == checks["stored"]["verdict"] == "ok"
     assert checks["rights"]["verdict"] == "warn"
+    assert checks["scenario LIVE"]["verdict"] == "ok"
+    assert stack["stored"].stop() == 0
+    for harm in (["put", "scenarios", "LIVE", "{}"], ["del", "scenarios", "LIVE"]):
+        stack.lane("kv", *harm, "--force")
+        harmed = stack.lane("doctor", "--json", check=False)
+        checks = {c["check"]: c for c in map(json.loads, harmed.stdout.splitlines())}
+        assert harmed.returncode == 1 and checks["scenario LIVE"]["verdict"] == "fail"
     away = lane("doctor", "--nats-url", "nats://127.0.0.1:1", "--timeout", "300ms", "--json")
     assert away.returncode == 1 and "nats-server -js" in away.stdout
 
