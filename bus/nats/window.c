@@ -1,5 +1,6 @@
 #include "bus/nats/window.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,9 +44,9 @@ bus_slot *bus_window_slot(const bus_window *w, uint64_t number)
 
 // --- taking messages ----------------------------------------------------------------------------------
 
-// Where a message of `len` bytes goes: behind the last one, or at the start when the end is too short;
-// then the bytes skipped are counted to it. Messages are never split.
-static bool place(const bus_window *w, uint32_t len, uint32_t *offset, uint32_t *span)
+// Finds the place of a message of `len` bytes: behind the last one, or at the start when the end is too
+// short; then the bytes skipped are counted to it. Messages are never split.
+static bool place(bus_window *w, uint32_t len)
 {
     uint64_t end = (uint64_t)w->arena_head + w->arena_used;
     uint32_t at = w->arena_used ? (uint32_t)(end % w->arena_bytes) : 0;
@@ -57,28 +58,29 @@ static bool place(const bus_window *w, uint32_t len, uint32_t *offset, uint32_t 
     }
     if ((uint64_t)w->arena_used + skip + len > w->arena_bytes)
         return false;
-    *offset = at;
-    *span = skip + len;
+    w->room_offset = at;
+    w->room_skip = skip;
+    w->room_len = len;
     return true;
 }
 
 uint8_t *bus_window_room(bus_window *w, uint32_t len)
 {
-    uint32_t offset, span;
-    if (w->tail - w->head >= w->slots_max || !place(w, len, &offset, &span))
+    if (w->tail - w->head >= w->slots_max || !place(w, len))
         return NULL;
-    return w->arena + offset;
+    return w->arena + w->room_offset;
 }
 
 uint64_t bus_window_put(bus_window *w, uint32_t len, uint64_t tag)
 {
-    uint32_t offset = 0, span = 0;
-    if (!place(w, len, &offset, &span))
-        return 0; // not what bus_window_room promised
+    assert(len > 0 && len <= w->room_len);
+    uint32_t span = w->room_skip + len;
     if (w->arena_used == 0)
         w->arena_head = 0;
     w->arena_used += span;
-    *slot_at(w, w->tail) = (bus_slot){.tag = tag, .offset = offset, .len = len, .span = span};
+    w->room_len = 0;
+    *slot_at(w, w->tail) =
+        (bus_slot){.tag = tag, .offset = w->room_offset, .len = len, .span = span};
     return w->tail++;
 }
 

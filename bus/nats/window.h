@@ -44,8 +44,10 @@ typedef struct {
     uint32_t slots_max; // a power of two
     uint32_t arena_bytes;
     uint32_t arena_head, arena_used; // a ring of whole messages
-    uint64_t head, next, tail;       // message numbers; the window is [head, tail)
-    uint32_t sent_count;             // SENT slots
+    // What bus_window_room promised: the message stays there, though a shorter one would have fitted elsewhere.
+    uint32_t room_offset, room_skip, room_len;
+    uint64_t head, next, tail; // message numbers; the window is [head, tail)
+    uint32_t sent_count;       // SENT slots
     bus_window_mode mode;
     bus_mono pause_until;
     bus_span pause; // length of the next pause
@@ -56,7 +58,8 @@ void bus_window_release(bus_window *w);
 
 // --- taking messages ----------------------------------------------------------------------------------
 // bus_window_room returns `len` writable bytes for the next message, NULL when full. bus_window_put takes
-// the message that was written there, of which the first `len` bytes count; returns its number.
+// the message that was written there, of which the first `len` bytes count (not more than were asked for);
+// returns its number. Each put needs a room of its own.
 uint8_t *bus_window_room(bus_window *w, uint32_t len);
 uint64_t bus_window_put(bus_window *w, uint32_t len, uint64_t tag);
 
