@@ -96,6 +96,9 @@ static json_t *buckets(void)
 
 // --- event schemas ------------------------------------------------------------------------------------
 
+// What a schema file says beside its data: x-subjects, where the event is published (the first token
+// `exchange` stands for both market lanes); x-form, what of the message the schema describes.
+
 // References within a schema file count from its own top; here it stands below components.
 static void move_references(json_t *schema, const char *name)
 {
@@ -120,39 +123,126 @@ static void move_references(json_t *schema, const char *name)
     }
 }
 
-static json_t *message_of(const char *name)
+typedef struct {
+    json_t *channels, *operations, *messages, *schemas;
+} parts;
+
+// A message of ours is the envelope around the data; "json": the payload itself, no envelope; "headers":
+// the headers alone, in front of somebody else's payload.
+static json_t *message_of(const char *name, const char *form)
 {
     char schema[192];
     snprintf(schema, sizeof schema, "#/components/schemas/%s", name);
+    if (form && strcmp(form, "json") == 0)
+        return json_pack("{s:s s:s s:{s:s}}", "name", name, "contentType", "application/json",
+                         "payload", "$ref", schema);
+    if (form && strcmp(form, "headers") == 0)
+        return json_pack("{s:s s:{s:s} s:{s:s}}", "name", name, "headers", "$ref", schema,
+                         "payload", "description", "the message as it came");
     return json_pack("{s:s s:s s:{s:[{s:s} {s:s s:{s:{s:s}}}]}}", "name", name, "contentType",
                      BUS_CONTENT_MSGPACK, "payload", "allOf", "$ref",
                      "#/components/schemas/CloudEvent", "type", "object", "properties", "data",
                      "$ref", schema);
 }
 
-static json_t *lane_channel(const char *name, bool hyp)
+static const char *const parameter_of[][2] = {
+    {"venue", "adapter name, e.g. binance"},
+    {"symbol", "the venue's symbol, escaped"},
+    {"interval", "of the candle, e.g. 1m"},
+    {"selector", "the replay's selector"},
+    {"scenario", "scenario id"},
+    {"strategy", "the strategy's name"},
+    {"worker", "id of the worker"},
+    {"runid", "the run"},
+    {"participant", "name of the participant"},
+    {"stream", "stream of the inputs"},
+    {"consumer", "who could not process it"},
+};
+
+static const char *about_parameter(const char *name, size_t len)
 {
-    char address[192], message[192];
-    snprintf(address, sizeof address, "%sexchange.{venue}.%s.{id}",
-             hyp ? "hyp.{selector}." : "act.", name);
-    snprintf(message, sizeof message, "#/components/messages/%s", name);
-    json_t *parameters =
-        json_pack("{s:{s:s} s:{s:s}}", "venue", "description", "adapter name, e.g. binance", "id",
-                  "description", "symbol, escaped; candles: interval.symbol");
-    if (hyp)
-        json_object_set_new(parameters, "selector",
-                            json_pack("{s:s}", "description", "the replay's selector"));
-    return json_pack("{s:s s:o s:{s:{s:s}}}", "address", address, "parameters", parameters,
-                     "messages", name, "$ref", message);
+    for (size_t i = 0; i < sizeof parameter_of / sizeof *parameter_of; i++)
+        if (strlen(parameter_of[i][0]) == len && memcmp(parameter_of[i][0], name, len) == 0)
+            return parameter_of[i][1];
+    return NULL;
 }
 
-typedef struct {
-    json_t *channels, *operations, *messages, *schemas;
-} parts;
+// The parameters of an address, each with what it is; NULL when it has none.
+static bus_err parameters_in(json_t **out, const char *address)
+{
+    json_t *all = NULL;
+    for (const char *p = strchr(address, '{'); p; p = strchr(p, '{')) {
+        char name[64];
+        size_t len = strcspn(++p, "}");
+        const char *about = about_parameter(p, len);
+        if (!about) {
+            json_decref(all);
+            return bus_fail(BUS_EINVAL, "x-subjects: '%s': parameter '%.*s' is not known", address,
+                            (int)len, p);
+        }
+        snprintf(name, sizeof name, "%.*s", (int)len, p);
+        if (!all)
+            all = json_object();
+        json_object_set_new(all, name, json_pack("{s:s}", "description", about));
+    }
+    *out = all;
+    return BUS_OK;
+}
+
+static bus_err add_channel(parts *p, const char *channel, const char *address, const char *name)
+{
+    char message[192];
+    json_t *parameters;
+    bus_err err = parameters_in(&parameters, address);
+    if (err)
+        return err;
+    snprintf(message, sizeof message, "#/components/messages/%s", name);
+    json_object_set_new(p->channels, channel,
+                        json_pack("{s:s s:o* s:{s:{s:s}}}", "address", address, "parameters",
+                                  parameters, "messages", name, "$ref", message));
+    add_operation(p->operations, channel);
+    return BUS_OK;
+}
+
+// The channel of the first subject has the schema's name; a further one adds its last parameter.
+static bus_err add_subject(parts *p, const char *name, const char *subject, bool first)
+{
+    char channel[192], hyp[200], address[256];
+    const char *last = strrchr(subject, '{');
+    snprintf(channel, sizeof channel, "%s", name);
+    if (!first && last)
+        snprintf(channel, sizeof channel, "%s.%.*s", name, (int)strcspn(last + 1, "}"), last + 1);
+    if (strncmp(subject, "exchange.", 9) != 0)
+        return add_channel(p, channel, subject, name);
+    snprintf(address, sizeof address, "act.%s", subject);
+    bus_err err = add_channel(p, channel, address, name);
+    snprintf(hyp, sizeof hyp, "hyp.%s", channel);
+    snprintf(address, sizeof address, "hyp.{selector}.%s", subject);
+    return err ? err : add_channel(p, hyp, address, name);
+}
+
+static bus_err add_event(parts *p, const char *name, json_t *schema)
+{
+    size_t i;
+    json_t *subject, *subjects = json_object_get(schema, "x-subjects");
+    if (json_array_size(subjects) == 0)
+        return bus_fail(BUS_EINVAL, "x-subjects is missing: where the event is published");
+    json_object_set_new(p->messages, name,
+                        message_of(name, json_string_value(json_object_get(schema, "x-form"))));
+    json_array_foreach(subjects, i, subject)
+    {
+        const char *text = json_string_value(subject);
+        bus_err err = text ? add_subject(p, name, text, i == 0)
+                           : bus_fail(BUS_EINVAL, "x-subjects is no list of strings");
+        if (err)
+            return err;
+    }
+    return BUS_OK;
+}
 
 static bus_err add_schema(parts *p, const char *folder, const char *file)
 {
-    char path[4096], name[128], hyp[140];
+    char path[4096], name[128];
     json_error_t why;
     snprintf(path, sizeof path, "%s/%s", folder, file);
     snprintf(name, sizeof name, "%.*s", (int)(strlen(file) - strlen(SUFFIX)), file);
@@ -161,17 +251,14 @@ static bus_err add_schema(parts *p, const char *folder, const char *file)
         json_decref(schema);
         return bus_fail(BUS_EINVAL, "%s: line %d: %s", path, why.line, why.text);
     }
-    json_object_del(schema, "$schema"); // the document has one dialect
-    json_object_del(schema, "$id");
+    bus_err err = add_event(p, name, schema);
+    static const char *const beside[] = {"$schema", "$id", "x-subjects", "x-form"};
+    for (size_t i = 0; i < sizeof beside / sizeof *beside; i++)
+        json_object_del(schema,
+                        beside[i]); // the document has one dialect, and says the rest elsewhere
     move_references(schema, name);
     json_object_set_new(p->schemas, name, schema);
-    json_object_set_new(p->messages, name, message_of(name));
-    json_object_set_new(p->channels, name, lane_channel(name, false));
-    add_operation(p->operations, name);
-    snprintf(hyp, sizeof hyp, "hyp.%s", name);
-    json_object_set_new(p->channels, hyp, lane_channel(name, true));
-    add_operation(p->operations, hyp);
-    return BUS_OK;
+    return bus_note(err, "%s", path);
 }
 
 static int is_schema(const struct dirent *entry)

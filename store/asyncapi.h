@@ -8,7 +8,7 @@
 #include "bus/base/err.h"
 
 // store_asyncapi_text makes the document (malloc'ed, ends with a line break). schemas: the folder of
-// <entity>.<event>.schema.json files. version: of the product.
+// <entity>.<event>.schema.json files. version: of the product. Errors name the file.
 bus_err store_asyncapi_text(char **out, size_t *len, const char *schemas, const char *version);
 
 #endif

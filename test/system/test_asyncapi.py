@@ -3,6 +3,8 @@
 import json
 import subprocess
 
+import pytest
+
 from support.places import TREE, program
 
 DOCUMENT = TREE / "schemas" / "asyncapi.json"
@@ -17,7 +19,7 @@ def test_the_stock_parser_finds_nothing_wrong_with_it(node):
     found = json.loads(node("asyncapi.mjs", DOCUMENT).stdout)
     assert found["valid"] and found["bad"] == [] and found["version"].startswith("3.")
     assert {"ACT", "SC_LIVE", "SC_scenario", "trade.tape", "hyp.trade.tape"} <= set(found["channels"])
-    assert "act.exchange.{venue}.trade.tape.{id}" in found["addresses"]
+    assert "act.exchange.{venue}.trade.tape.{symbol}" in found["addresses"]
 
 
 def test_it_names_every_stream_and_bucket_that_stored_makes(stack, bus):
@@ -32,3 +34,10 @@ def test_it_names_every_stream_and_bucket_that_stored_makes(stack, bus):
 def test_a_folder_that_is_not_there_is_an_error_that_names_it():
     out = subprocess.run([program("asyncapi"), "/no/such/folder"], capture_output=True)
     assert out.returncode == 1 and b"/no/such/folder" in out.stderr
+
+
+@pytest.mark.parametrize("schema, says", [({}, "x-subjects is missing"), ({"x-subjects": ["a.{nobody}"]}, "'nobody' is not known")])
+def test_a_schema_that_does_not_say_where_is_named(tmp_path, schema, says):
+    (tmp_path / "a.b.schema.json").write_text(json.dumps(schema))
+    out = subprocess.run([program("asyncapi"), tmp_path], capture_output=True)
+    assert out.returncode == 1 and "a.b.schema.json" in out.stderr.decode() and says in out.stderr.decode()
