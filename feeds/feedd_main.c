@@ -50,7 +50,7 @@ static const bus_config_row rows[] = {
     ROW(rotate_after, BUS_CONFIG_SPAN, "23h", 100, 24 * HOUR_MS,
         "age at which to renew a connection"),
     ROW(rotate_overlap, BUS_CONFIG_SPAN, "1s", 0, 60000, "how long old and new both deliver"),
-    ROW(queue_bytes, BUS_CONFIG_SIZE, "16MiB", 65536, 1ll << 32,
+    ROW(queue_bytes, BUS_CONFIG_SIZE, "16MiB", 262144, 1ll << 32,
         "frames held while the broker is slow"),
     ROW(lease_span, BUS_CONFIG_SPAN, "15s", 1000, 600000,
         "how long a dead writer keeps its place; the broker forgets an idle batch after 10 s"),

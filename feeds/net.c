@@ -36,6 +36,7 @@ struct feed_socket {
     } send[SENDS_MAX];
     unsigned sends;
     bool want_ping, open, told, released, closing, peer_closed;
+    bool want_pause, paused;
     char why[256];
     feed_socket *next;
 };
@@ -383,9 +384,22 @@ static void sweep(feed_net *net)
     }
 }
 
+// Only between two reads: asked for in the middle of one, libwebsockets copies the rest of it to a list
+// of its own and gives from that later. This way there is never a rest.
+static void pause_sockets(feed_net *net)
+{
+    for (feed_socket *s = net->sockets; s; s = s->next)
+        if (s->want_pause != s->paused && s->wsi && s->open && !s->told) {
+            lws_rx_flow_control(s->wsi, !s->want_pause);
+            s->paused = s->want_pause;
+        }
+}
+
 void feed_net_turn(feed_net *net)
 {
+    pause_sockets(net);
     lws_service(net->context, 0);
+    pause_sockets(net);
     sweep(net);
 }
 
@@ -501,8 +515,7 @@ void feed_socket_ping(feed_socket *socket)
 
 void feed_socket_pause(feed_socket *socket, bool paused)
 {
-    if (socket->wsi && socket->open && !socket->told)
-        lws_rx_flow_control(socket->wsi, !paused);
+    socket->want_pause = paused;
 }
 
 void feed_socket_release(feed_socket *socket, bool abrupt)

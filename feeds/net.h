@@ -45,7 +45,8 @@ bus_err feed_net_connect(feed_net *net, feed_socket **out, const char *url, cons
 void *feed_socket_owner(const feed_socket *socket);
 bus_err feed_socket_send(feed_socket *socket, bus_view text); // queued; at most 64 KiB
 void feed_socket_ping(feed_socket *socket);
-void feed_socket_pause(feed_socket *socket, bool paused); // stop or go on reading
+// feed_socket_pause: stop or go on reading, from the next turn on: up to 64 KiB may still come.
+void feed_socket_pause(feed_socket *socket, bool paused);
 // feed_socket_release: the owner is done with it: no further callback; closed if it still is open.
 //   abrupt  without a closing handshake
 void feed_socket_release(feed_socket *socket, bool abrupt);

@@ -420,10 +420,25 @@ def test_a_symbol_that_the_venue_does_not_know_is_left_out_by_name(stack, bus):
     assert [c["streams"] for c in asked if c["streams"]] == [9]
 
 
+def test_a_feed_that_cannot_keep_up_reads_less_and_loses_nothing(stack, bus, captures):
+    golden = json.loads((captures / "golden.json").read_text())["binance_spot/btcusdt_20240808.gz"]
+    stack.start("stored")
+    exchange = Exchange(stack, "--capture", captures / "binance_spot/btcusdt_20240808.gz", "--speed", "max")
+    feedd = start_feed(stack, exchange, ["BTCUSDT"], SPOT, "--queue-bytes", "256KiB")
+    while exchange.status()["state"] != "ended" and feedd.running:
+        stack.broker.freeze()  # its window fills, its queue fills, its socket waits: time and again
+        time.sleep(0.05)
+        stack.broker.thaw()
+        time.sleep(0.02)
+    assert feedd.running
+    wait_quiet(bus, 2)
+    read_lane(bus).expect("BTCUSDT", golden["symbols"]["BTCUSDT"])
+
+
 def test_a_full_queue_ends_the_connection_and_says_so(stack, bus):
     stack.start("stored")
     exchange = Exchange(stack, "--symbols", "BTCUSDT", "--rate", "3000")
-    start_feed(stack, exchange, ["BTCUSDT"], SPOT, "--queue-bytes", "64KiB")
+    start_feed(stack, exchange, ["BTCUSDT"], SPOT, "--queue-bytes", "256KiB")
     bus.wait_stream("ACT", 1000)
     stack.broker.freeze()
     time.sleep(4)
