@@ -129,8 +129,10 @@ static int follow_to_end(lane_cli *cli, const char *selector)
         err = follow(cli, selector, &last);
     int code = err ? lane_fail(cli, err) : 0;
     if (!err && last && has_ended(last) && strcmp(text_of(last, "state"), "finished") != 0) {
-        fprintf(stderr, "lane %s: the replay on '%s' %s: %s\n", cli->args.verb->name, selector,
-                text_of(last, "state"), text_of(last, "message"));
+        const char *why = text_of(last, "message");
+        fprintf(stderr, "lane %s: the replay on '%s' %s at sequence %llu%s%s\n",
+                cli->args.verb->name, selector, text_of(last, "state"),
+                (unsigned long long)number_of(last, "position"), *why ? ": " : "", why);
         code = 1;
     }
     json_decref(last);

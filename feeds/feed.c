@@ -231,7 +231,7 @@ static void wake_net(void *ctx)
 static void want_lease(feed *f)
 {
     char holder[256];
-    if (!bus_lease_poll(f->lease, NULL)) {
+    if (!bus_lease_poll(f->lease, &f->fence)) {
         bus_lease_holder(f->lease, holder, sizeof holder);
         snprintf(f->why, sizeof f->why, holder[0] ? "the lease is held by %s" : "no lease yet%s",
                  holder);
@@ -274,7 +274,7 @@ static void want_recall(feed *f, bus_mono now)
 
 static void begin_stop(feed *f)
 {
-    if (f->phase == FEED_RUNNING)
+    if (f->phase == FEED_RUNNING && bus_lease_held(f->lease))
         feed_links_stop(f);
     f->phase = FEED_STOPPING;
 }
@@ -293,23 +293,23 @@ static void stop_turn(feed *f, bus_mono now)
         f->phase = FEED_ENDED;
 }
 
-static void turn(feed *f)
+// False: nothing may go to the broker just now. What the venue sends meanwhile waits in its queue.
+static bool check_lease(feed *f)
 {
-    bus_mono now = bus_now_mono();
-    if (f->phase > FEED_WANT_LEASE && f->phase < FEED_ENDED && !bus_lease_held(f->lease)) {
-        bus_error("the lease on %s is lost: everything begins anew", f->set.venue->name);
-        f->phase = f->phase == FEED_STOPPING ? FEED_ENDED : FEED_WANT_LEASE;
-        drop_all(f);
-    }
-    if (f->outbox_open)
-        feed_outbox_turn(&f->outbox);
-    if (f->outbox_open && f->outbox.lost) {
-        bus_error("events could not be kept for the broker: everything begins anew");
-        drop_all(f);
-        f->phase = FEED_WANT_LEASE;
-    }
-    if (atomic_load(&f->stop))
-        stop_turn(f, now);
+    uint64_t fence;
+    if (f->phase == FEED_WANT_LEASE || f->phase == FEED_ENDED)
+        return true;
+    bool held = bus_lease_poll(f->lease, &fence);
+    if (fence == f->fence)
+        return held;
+    bus_error("the lease on %s is lost: everything begins anew", f->set.venue->name);
+    f->phase = f->phase == FEED_STOPPING ? FEED_ENDED : FEED_WANT_LEASE;
+    drop_all(f);
+    return true;
+}
+
+static void act(feed *f, bus_mono now)
+{
     switch (f->phase) {
     case FEED_WANT_LEASE:
         want_lease(f);
@@ -323,6 +323,23 @@ static void turn(feed *f)
     default:
         break;
     }
+}
+
+static void turn(feed *f)
+{
+    bus_mono now = bus_now_mono();
+    bool may_act = check_lease(f);
+    if (f->outbox_open && may_act)
+        feed_outbox_turn(&f->outbox);
+    if (f->outbox_open && f->outbox.lost) {
+        bus_error("events could not be kept for the broker: everything begins anew");
+        drop_all(f);
+        f->phase = FEED_WANT_LEASE;
+    }
+    if (atomic_load(&f->stop))
+        stop_turn(f, now);
+    if (may_act)
+        act(f, now);
     tell_status(f);
 }
 

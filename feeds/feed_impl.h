@@ -33,6 +33,7 @@ struct feed {
     feed_phase phase;
     feed_net *net;
     bus_lease *lease;
+    uint64_t fence; // of the session that everything open belongs to
     feed_outbox outbox;
     bool outbox_open;
     feed_session *session;

@@ -47,7 +47,8 @@ struct store_keeper {
     bus_conn *conn;
     bus_lease *lease;
     char holder[128];
-    bool held;
+    bool held;              // just now: while it is not, services and replays pause
+    uint64_t fence;         // of the session they belong to; 0: none
     uint32_t applied_epoch; // of the connection on which the table was applied in full
     bus_mono apply_next;
     bus_service *service;
@@ -137,6 +138,7 @@ static bus_err open_services(store_keeper *k)
         .window_events = k->opts.window_events,
         .window_bytes = k->opts.window_bytes,
         .lease = k->opts.replay_lease,
+        .keeper = k->lease,
         .wake = wake_of(k),
     };
     bus_err err = store_scenarios_open(&k->scenarios, k->conn, &k->opts.limits, wake_of(k));
@@ -204,7 +206,9 @@ static void say_waiting(store_keeper *k)
     char holder[128] = "";
     if (k->lease)
         bus_lease_holder(k->lease, holder, sizeof holder);
-    if (*holder)
+    if (k->fence)
+        snprintf(why, sizeof why, "the lease was not renewed in time; renewing it");
+    else if (*holder)
         snprintf(why, sizeof why, "stored %s holds the lease; waiting for it", holder);
     else
         snprintf(why, sizeof why, "taking the lease");
@@ -214,19 +218,19 @@ static void say_waiting(store_keeper *k)
 static void poll_lease(store_keeper *k)
 {
     uint64_t fence;
-    bool had = k->held;
     if (open_lease(k)) {
         say(&k->lease_state, bus_err_text());
         return;
     }
     k->held = bus_lease_poll(k->lease, &fence);
     store_counters_lease(k->held);
+    if (k->fence && fence != k->fence)
+        lose(k);
+    k->fence = fence;
     if (k->held)
         say(&k->lease_state, "");
     else
         say_waiting(k);
-    if (had && !k->held)
-        lose(k);
 }
 
 // --- the thread ---------------------------------------------------------------------------------------
@@ -251,16 +255,13 @@ static void turn(void *ctx)
         return;
     }
     bus_mono now = bus_now_mono();
-    if (broker_up(k)) {
+    bool up = broker_up(k);
+    if (up || k->lease)
         poll_lease(k);
-        if (k->held)
-            apply(k, now);
-    } else if (k->held && !bus_lease_held(k->lease)) {
-        k->held = false; // its time ran out while the broker was away: another may have it
-        lose(k);
-        say_waiting(k);
-    }
-    if (!k->service)
+    if (up && k->held)
+        apply(k, now);
+    // Paused when its time ran out: what is called waits until it goes on or is lost, which takes a moment.
+    if (!k->service || !k->held)
         return;
     bus_service_poll(k->service);
     store_scenarios_poll(k->scenarios, now);

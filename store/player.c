@@ -377,7 +377,8 @@ static bool clear_to_send(store_player *p, bus_mono now)
     }
     bool credit = bus_credit_may_send(p->credit, s->payload.len);
     p->blocked = p->blocked || !credit;
-    if (credit && bus_conn_state_of(p->publish) == BUS_CONN_UP)
+    bool leased = !p->opts.keeper || bus_lease_held(p->opts.keeper);
+    if (credit && leased && bus_conn_state_of(p->publish) == BUS_CONN_UP)
         return true;
     p->waited = true;
     return false;

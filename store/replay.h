@@ -8,6 +8,7 @@
 #include "bus/event/identity.h"
 #include "bus/lane/lane.h"
 #include "bus/nats/credit.h"
+#include "bus/nats/lease.h"
 #include "bus/nats/reader.h"
 #include "store/pace.h"
 #include "store/range.h"
@@ -78,7 +79,8 @@ typedef struct {
     bus_span join_timeout;
     uint32_t window_events, window_bytes; // 0: credit.h's
     bus_span lease;                       // 0: credit.h's
-    bus_wake wake;                        // a result or news
+    const bus_lease *keeper; // borrowed: nothing is sent while it is not held; NULL: no lease
+    bus_wake wake;           // a result or news
 } store_replay_opts;
 
 typedef enum {

@@ -86,6 +86,7 @@ static bus_err read_start(store_replays *rs, start_request *r, store_replay_opts
     opts->window_events = rs->opts.window_events;
     opts->window_bytes = rs->opts.window_bytes;
     opts->lease = rs->opts.lease;
+    opts->keeper = rs->opts.keeper;
     opts->wake = rs->opts.wake;
     return BUS_OK;
 }
@@ -97,10 +98,12 @@ static bus_err start(store_replays *rs, bus_call *call, start_request *r)
     if (err)
         return err;
     store_slot *s = store_slot_find(rs, r->selector);
-    if (s && s->replay && store_replay_is_end(s->info.state)) {
+    if (s && s->started && store_replay_is_end(s->info.state)) {
         store_replay_join(s->replay); // it has ended but for closing its connections
         store_slot_poll(rs, s, bus_now_mono());
     }
+    if (s && s->replay && !s->started)
+        return bus_fail(BUS_EEXISTS, "a replay on '%s' is being started", r->selector);
     if (s && s->replay)
         return bus_fail(BUS_EEXISTS, "selector '%s' has a replay already: run %s is %s",
                         r->selector, s->info.runid, store_replay_state_name(s->info.state));

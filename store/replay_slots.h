@@ -8,6 +8,7 @@
 
 typedef struct store_slot {
     store_replay *replay;   // NULL: none runs
+    bool started;           // `replay` has: until then `info` and record are the last one's
     bool known;             // `info` is of a replay that started once
     store_replay_info info; // as last seen
     uint64_t written;       // info.change as last recorded

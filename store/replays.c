@@ -20,6 +20,8 @@ static void write_record(store_replays *rs, store_slot *s, bus_mono now)
     size_t len = 0;
     if (bus_conn_state_of(rs->opts.research) != BUS_CONN_UP)
         return; // written when the broker is back
+    if (rs->opts.keeper && !bus_lease_held(rs->opts.keeper))
+        return; // whoever took over has written what became of it
     bus_err err = store_replay_to_json(&s->info, &json, &len);
     if (!err)
         err = bus_kv_put(rs->opts.research, STORE_REPLAYS_BUCKET, s->selector,
@@ -129,22 +131,34 @@ static void drop_replay(store_replays *rs, store_slot *s)
 {
     store_replay_close(s->replay);
     s->replay = NULL;
+    s->started = false;
     s->counted = 0;
     rs->running--;
+}
+
+// It never was: what is known of an older replay stays.
+static void refuse_start(store_replays *rs, store_slot *s, store_replay_result *r)
+{
+    char why[STORE_REPLAY_TEXT];
+    bus_err err = r->err;
+    snprintf(why, sizeof why, "%s", r->text);
+    bus_call_fail(r->call, err, why);
+    store_replay_join(s->replay);
+    while (store_replay_take(s->replay, r)) // calls that were quick enough to find it
+        bus_call_fail(r->call, err, why);
+    drop_replay(rs, s);
 }
 
 static void take_results(store_replays *rs, store_slot *s, bus_mono now)
 {
     store_replay_result r;
     while (store_replay_take(s->replay, &r)) {
-        bool refused = r.verb == STORE_REPLAY_START && r.err;
-        if (refused) { // it never was: what is known of an older replay stays
-            bus_call_fail(r.call, r.err, r.text);
-            drop_replay(rs, s);
+        if (r.verb == STORE_REPLAY_START && r.err) {
+            refuse_start(rs, s, &r);
             return;
         }
         if (r.verb == STORE_REPLAY_START) {
-            s->known = true;
+            s->known = s->started = true;
             s->written = UINT64_MAX;
         }
         take_picture(s);
@@ -157,7 +171,7 @@ static void take_results(store_replays *rs, store_slot *s, bus_mono now)
 void store_slot_poll(store_replays *rs, store_slot *s, bus_mono now)
 {
     take_results(rs, s, now);
-    if (!s->replay || !s->known)
+    if (!s->replay || !s->started)
         return;
     bool over = store_replay_over(s->replay); // asked before the picture: then it is the last
     take_picture(s);

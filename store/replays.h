@@ -15,7 +15,8 @@ typedef struct {
     bus_conn_opts source;      // for each replay's own connections; strings outlive the replays
     uint32_t window_events, window_bytes; // 0: credit.h's
     bus_span lease;
-    bus_wake wake; // a replay has news
+    const bus_lease *keeper; // borrowed: replays send only while it is held; NULL: always
+    bus_wake wake;           // a replay has news
 } store_replays_opts;
 
 typedef struct store_replays store_replays;

@@ -350,7 +350,7 @@ static void turn_letter(work_cell *c)
 {
     letter *l = &c->letter;
     work_progress progress;
-    if (l->sent || bus_conn_state_of(c->host->conn) != BUS_CONN_UP)
+    if (l->sent || bus_conn_state_of(c->host->conn) != BUS_CONN_UP || !work_host_may_act(c->host))
         return;
     bus_err err = work_progress_read(c->host->conn, c->scenario, l->worker, &progress);
     if (err == BUS_ENOTFOUND) { // the scenario was deleted meanwhile
@@ -391,7 +391,8 @@ void work_cell_turn(work_cell *c, bus_mono now)
         turn_letter(c);
     if (c->state == WORK_CELL_WAITING && now.ns >= c->start_at.ns)
         c->state = WORK_CELL_IDLE;
-    if (c->state == WORK_CELL_IDLE && c->wanted && !c->host->stopping)
+    bool may_start = !c->host->stopping && work_host_may_act(c->host);
+    if (c->state == WORK_CELL_IDLE && c->wanted && may_start)
         start(c);
 }
 

@@ -160,7 +160,8 @@ static void load(work_host_daemon *h)
 {
     bus_kv_def bucket = {
         .bucket = WORK_BUCKET, .description = "workers and how far each is", .history = 4};
-    if (h->loaded || bus_conn_state_of(h->conn) != BUS_CONN_UP || !bus_lease_held(h->lease))
+    uint64_t fence;
+    if (h->loaded || bus_conn_state_of(h->conn) != BUS_CONN_UP || !bus_lease_poll(h->lease, &fence))
         return;
     bus_err err = bus_kv_ensure(h->conn, &bucket);
     if (!err)
@@ -171,25 +172,38 @@ static void load(work_host_daemon *h)
         snprintf(h->load_error, sizeof h->load_error, "%s", bus_err_text());
         return;
     }
+    h->fence = fence;
     h->loaded = true;
     bus_info("%zu worker%s known", h->roster.count, h->roster.count == 1 ? "" : "s");
     tell_registered(h);
     work_host_reconcile(h);
 }
 
+bool work_host_may_act(const work_host_daemon *h)
+{
+    return bus_lease_held(h->lease);
+}
+
 bus_err work_host_ready(const work_host_daemon *h)
 {
     char holder[128];
-    if (!bus_lease_held(h->lease))
+    uint64_t fence;
+    bool held = bus_lease_poll(h->lease, &fence);
+    if (!held && fence)
+        return bus_fail(BUS_EUNAVAILABLE, "the lease was not renewed in time; renewing it");
+    if (!held)
         return bus_fail(BUS_EUNAVAILABLE, "another workhostd is at work (%s)",
                         bus_lease_holder(h->lease, holder, sizeof holder));
     return h->loaded ? BUS_OK : bus_fail(BUS_EUNAVAILABLE, "the workers are not loaded yet");
 }
 
-// Whoever lost the lease must not go on: the next holder starts the same runtimes.
+// Whoever lost the lease must not go on: the next holder starts the same runtimes. One that only lapsed
+// goes on with the same runtimes under the same fence.
 static void check_lease(work_host_daemon *h)
 {
-    if (!h->loaded || bus_lease_held(h->lease))
+    uint64_t fence;
+    bus_lease_poll(h->lease, &fence);
+    if (!h->loaded || fence == h->fence)
         return;
     bus_error("the lease is lost: all runtimes end");
     while (h->cell_count)

@@ -29,6 +29,7 @@ typedef struct work_host_daemon {
     bus_conn *conn;
     bus_clock_feed *clock;
     bus_lease *lease;
+    uint64_t fence; // of the session that loaded the roster and started the runtimes
     bus_registry *registry;
     bus_publisher *publisher; // lifecycle events and dead letters
     bus_service *service;
@@ -55,6 +56,8 @@ void work_host_release(void *state);
 void work_host_reconcile(work_host_daemon *host);
 // work_host_recover starts at once what should run and does not. Returns of how many workers.
 uint32_t work_host_recover(work_host_daemon *host);
+// Whether anything new may be begun: the lease is held. While it is lapsed runtimes are only supervised.
+bool work_host_may_act(const work_host_daemon *host);
 // Whether requests may be answered: the lease is ours and the roster is loaded. BUS_EUNAVAILABLE.
 bus_err work_host_ready(const work_host_daemon *host);
 

@@ -1,26 +1,32 @@
 #include "bus/nats/lease.h"
 
+#include <inttypes.h>
 #include <jansson.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "bus/base/log.h"
 #include "bus/nats/kv.h"
 #include "bus/nats/lease_logic.h"
 #include "bus/nats/wait.h"
 
-enum { SPAN_S = 15, LOOK_MS = 100, EARLY_MS = 2, HOLDER_CAP = 128 };
+enum { SPAN_S = 15, LOOK_MS = 100, EARLY_MS = 2, HOLDER_CAP = 128, BY_CAP = 24 };
 
 struct bus_lease {
     bus_conn *conn;
     char *bucket, *key;
-    char holder[HOLDER_CAP];
+    char holder[HOLDER_CAP], by[BY_CAP]; // by: this very lease, among all that were ever opened
     bus_wake wake;
     pthread_t keeper;
 
     uint64_t renewals; // the keeper's alone
     bool bucket_made;
+    bus_lease_standing told;
 
-    bus_gate gate; // guards what follows
+    _Atomic int64_t held_until_ns; // of the logic; 0: not held
+    bus_gate gate;                 // guards what follows
     bus_lease_logic logic;
     char seen[HOLDER_CAP];
     bool closing, abandoned;
@@ -30,11 +36,29 @@ struct bus_lease {
 
 static char *value_of(const bus_lease *lease, const char *holder)
 {
-    json_t *value = json_pack("{s:s, s:I, s:I}", "holder", holder, "n", (json_int_t)lease->renewals,
-                              "span_ms", (json_int_t)(lease->logic.span.ns / 1000000));
+    json_t *value = json_pack("{s:s, s:s, s:I, s:I}", "holder", holder, "by", lease->by, "n",
+                              (json_int_t)lease->renewals, "span_ms",
+                              (json_int_t)(lease->logic.span.ns / 1000000));
     char *text = value ? json_dumps(value, JSON_COMPACT) : NULL;
     json_decref(value);
     return text;
+}
+
+// With the gate locked, after whatever the logic was told.
+static void show(bus_lease *lease)
+{
+    bool held = bus_lease_logic_standing(&lease->logic, bus_machine_mono()) == BUS_LEASE_HELD;
+    atomic_store(&lease->held_until_ns, held ? lease->logic.held_until.ns : 0);
+}
+
+// Our own name is an obstacle like any other: what an earlier process of that name sent may still be on its
+// way. Only what this lease wrote itself is its own.
+static bus_lease_record record_of(const bus_lease *lease, const json_t *value, const char *holder)
+{
+    const char *by = json_string_value(json_object_get(value, "by"));
+    if (!*holder)
+        return BUS_LEASE_FREE;
+    return by && strcmp(by, lease->by) == 0 ? BUS_LEASE_OUR_OWN : BUS_LEASE_NAMED;
 }
 
 // False: no answer, so it is asked again at the next look.
@@ -43,6 +67,7 @@ static bool read_key(bus_lease *lease)
     bus_kv_entry entry;
     char holder[HOLDER_CAP] = "";
     uint64_t revision = 0;
+    bus_lease_record record = BUS_LEASE_FREE;
     bus_err err = bus_kv_get(lease->conn, lease->bucket, lease->key, &entry);
     if (err && err != BUS_ENOTFOUND)
         return false;
@@ -50,14 +75,14 @@ static bool read_key(bus_lease *lease)
         json_t *value = json_loadb(entry.value.ptr, entry.value.len, 0, NULL);
         const char *text = json_string_value(json_object_get(value, "holder"));
         snprintf(holder, sizeof holder, "%s", text ? text : "");
+        record = record_of(lease, value, holder);
         json_decref(value);
         revision = entry.revision;
         bus_kv_entry_release(&entry);
     }
-    // Our own name is an obstacle like any other: what we sent before we lost it may still be on its way.
-    bool is_free = !*holder;
     bus_gate_lock(&lease->gate);
-    bus_lease_logic_seen(&lease->logic, revision, is_free, bus_machine_mono());
+    bus_lease_logic_seen(&lease->logic, revision, record, bus_machine_mono());
+    show(lease);
     memcpy(lease->seen, holder, sizeof holder);
     bus_gate_unlock(&lease->gate);
     return true;
@@ -91,6 +116,7 @@ static void write_key(bus_lease *lease, bus_lease_step step, uint64_t expected)
     lease->renewals++;
     bus_gate_lock(&lease->gate);
     bus_lease_logic_written(&lease->logic, result_of(err), revision, started, bus_machine_mono());
+    show(lease);
     if (!err)
         memcpy(lease->seen, lease->holder, sizeof lease->seen);
     bus_gate_unlock(&lease->gate);
@@ -104,6 +130,29 @@ static void make_bucket(bus_lease *lease)
     lease->bucket_made = bus_kv_ensure(lease->conn, &def) == BUS_OK;
 }
 
+// The owner acts by bus_lease_poll; here it is said once, and the owner woken.
+static void tell(bus_lease *lease)
+{
+    char seen[HOLDER_CAP];
+    bus_gate_lock(&lease->gate);
+    bus_lease_standing now = bus_lease_logic_standing(&lease->logic, bus_machine_mono());
+    uint64_t fence = lease->logic.fence;
+    memcpy(seen, lease->seen, sizeof seen);
+    bus_gate_unlock(&lease->gate);
+    bus_lease_standing before = lease->told;
+    lease->told = now;
+    if (now == before)
+        return;
+    if (now == BUS_LEASE_LAPSED)
+        bus_warn("lease '%s' was not renewed in time: paused until it is", lease->key);
+    else if (before == BUS_LEASE_LAPSED && now == BUS_LEASE_HELD)
+        bus_info("lease '%s' is renewed: going on (session %" PRIu64 ")", lease->key, fence);
+    else if (now == BUS_LEASE_NONE)
+        bus_warn("lease '%s' is lost to %s", lease->key, *seen ? seen : "nobody");
+    if (lease->wake.fn)
+        lease->wake.fn(lease->wake.ctx);
+}
+
 // True: the key was just read, and what to do about it is due now (a free lease is not left lying).
 static bool turn(bus_lease *lease)
 {
@@ -112,26 +161,22 @@ static bool turn(bus_lease *lease)
         return false;
     uint64_t expected;
     bus_gate_lock(&lease->gate);
-    bool before = lease->logic.held;
     bus_lease_step step = bus_lease_logic_step(&lease->logic, bus_machine_mono(), &expected);
     bus_gate_unlock(&lease->gate);
     bool read = step == BUS_LEASE_READ && read_key(lease);
     if (step != BUS_LEASE_READ && step != BUS_LEASE_WAIT)
         write_key(lease, step, expected);
-    bus_gate_lock(&lease->gate);
-    bool changed = before != lease->logic.held;
-    bus_gate_unlock(&lease->gate);
-    if (changed && lease->wake.fn)
-        lease->wake.fn(lease->wake.ctx);
     return read;
 }
 
 static void give_back(bus_lease *lease)
 {
     bus_gate_lock(&lease->gate);
-    bool held = !lease->abandoned && bus_lease_logic_held(&lease->logic, bus_machine_mono());
+    bool held = !lease->abandoned &&
+                bus_lease_logic_standing(&lease->logic, bus_machine_mono()) == BUS_LEASE_HELD;
     uint64_t revision = lease->logic.revision;
-    lease->logic.held = false;
+    lease->logic.fence = 0;
+    show(lease);
     bus_gate_unlock(&lease->gate);
     char *text = held && bus_conn_state_of(lease->conn) == BUS_CONN_UP ? value_of(lease, "") : NULL;
     if (text) // best effort: else it runs out by itself
@@ -146,7 +191,9 @@ static void *keep(void *ctx)
     bool closing = false;
     bus_mono begin = bus_machine_mono();
     while (!closing) {
+        tell(lease); // a write may take long: what ran out before it is told before it
         bool again = turn(lease);
+        tell(lease);
         // The connection is coming up: milliseconds, and a start is to be as short.
         bool early =
             !lease->bucket_made && bus_mono_since(bus_machine_mono(), begin).ns < BUS_SPAN_S(2).ns;
@@ -184,6 +231,7 @@ bus_err bus_lease_open(bus_lease **out, bus_conn *conn, const bus_lease_opts *op
     lease->key = strdup(opts->key);
     lease->wake = opts->wake;
     snprintf(lease->holder, sizeof lease->holder, "%s", opts->holder);
+    snprintf(lease->by, sizeof lease->by, "%016" PRIx64, bus_machine_random());
     bus_lease_logic_init(&lease->logic, opts->span.ns ? opts->span : BUS_SPAN_S(SPAN_S));
     if (!lease->bucket || !lease->key || pthread_create(&lease->keeper, NULL, keep, lease)) {
         release(lease);
@@ -196,8 +244,8 @@ bus_err bus_lease_open(bus_lease **out, bus_conn *conn, const bus_lease_opts *op
 bool bus_lease_poll(bus_lease *lease, uint64_t *fence)
 {
     bus_gate_lock(&lease->gate);
-    bool held = bus_lease_logic_held(&lease->logic, bus_machine_mono());
-    if (held && fence)
+    bool held = bus_lease_logic_standing(&lease->logic, bus_machine_mono()) == BUS_LEASE_HELD;
+    if (fence)
         *fence = lease->logic.fence;
     bus_gate_unlock(&lease->gate);
     return held;
@@ -205,7 +253,7 @@ bool bus_lease_poll(bus_lease *lease, uint64_t *fence)
 
 bool bus_lease_held(const bus_lease *lease)
 {
-    return bus_lease_poll((bus_lease *)(uintptr_t)lease, NULL);
+    return bus_machine_mono().ns < atomic_load(&lease->held_until_ns);
 }
 
 const char *bus_lease_holder(const bus_lease *lease, char *buf, size_t cap)

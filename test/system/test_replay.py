@@ -157,6 +157,33 @@ def test_pause_step_resume_and_stop_do_what_they_say(stack, stored, bus):
     assert error.code == PRECONDITION and "stopped" in error.text
 
 
+def test_a_refused_start_leaves_the_record_of_the_last_replay_as_it_was(stack, stored, bus):
+    write(stack.broker, 1000)
+    start(bus, to_seq=500)
+    ended = wait_replay(bus, "mon", "finished")
+    time.sleep(1.2)  # the record is written at most each second
+    before = bus.kv("replays")["mon"]
+    assert json.loads(before)["state"] == "finished" and json.loads(before)["runid"] == ended["runid"]
+    for _ in range(3):
+        error = refused(bus, "Replay.Start", selector="mon", from_seq=99999999)
+        assert error.code == OUT_OF_RANGE and "99999999" in error.text
+        assert call(bus, "Replay.Get", selector="mon") == ended
+    time.sleep(1.2)
+    assert bus.kv("replays")["mon"] == before
+    start(bus, to_seq=10)
+    assert wait_replay(bus, "mon", "finished")["runid"] != ended["runid"]
+
+
+def test_who_watches_a_replay_that_is_stopped_is_told_where(stack, stored, bus):
+    write(stack.broker, 1000)
+    start(bus, paused=True)
+    call(bus, "Replay.Step", selector="mon", count=7)
+    call(bus, "Replay.Stop", selector="mon")
+    watched = stack.lane("replay", "watch", "mon", check=False)
+    assert watched.returncode == 1
+    assert watched.stderr.strip().endswith("the replay on 'mon' stopped at sequence 7")
+
+
 def test_seek_by_sequence_and_by_time_starts_a_new_run_there(stack, stored, bus):
     write(stack.broker, 5000)
     first = start(bus, paused=True)

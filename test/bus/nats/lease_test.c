@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bus/nats/kv.h"
 #include "bus/nats/lease.h"
 #include "support.h"
 #include "test/support/test.h"
@@ -70,15 +71,55 @@ Test(lease, is_taken_over_a_span_after_its_holder_abandoned_it, .init = setup, .
     bus_lease_close(b);
 }
 
-Test(lease, ends_by_its_own_clock_when_the_broker_stands_still, .init = setup, .fini = teardown)
+Test(lease, pauses_by_its_own_clock_when_the_broker_stands_still_and_goes_on_as_the_same_session,
+     .init = setup, .fini = teardown)
 {
     bus_lease *a = given_lease("a", 1500);
     cr_assert(held_within(a, 5000));
+    uint64_t before = 0, lapsed = 0, after = 0;
+    cr_assert(bus_lease_poll(a, &before));
     test_broker_freeze(&broker);
-    sleep_ms(1200);
-    cr_assert_not(bus_lease_held(a));
+    sleep_ms(2500);
+    cr_assert_not(bus_lease_poll(a, &lapsed));
+    cr_assert_eq(lapsed, before, "lapsed is not lost");
     test_broker_thaw(&broker);
     cr_assert(held_within(a, 30000));
+    cr_assert(bus_lease_poll(a, &after));
+    cr_assert_eq(after, before, "nobody else held it");
+    bus_lease_close(a);
+}
+
+Test(lease, goes_on_though_its_renewals_came_through_without_an_answer, .init = setup,
+     .fini = teardown)
+{
+    bus_lease *a = given_lease("a", 1500);
+    cr_assert(held_within(a, 5000));
+    uint64_t before = 0, after = 0;
+    cr_assert(bus_lease_poll(a, &before));
+    test_broker_freeze(&broker);
+    sleep_ms(7000); // longer than a request waits: what was sent is found stored afterwards
+    test_broker_thaw(&broker);
+    cr_assert(held_within(a, 30000));
+    cr_assert(bus_lease_poll(a, &after));
+    cr_assert_eq(after, before);
+    bus_lease_close(a);
+}
+
+Test(lease, is_lost_when_the_key_was_changed_by_somebody_else, .init = setup, .fini = teardown)
+{
+    bus_lease *a = given_lease("a", 3000);
+    cr_assert(held_within(a, 5000));
+    uint64_t before = 0, after = 0;
+    cr_assert(bus_lease_poll(a, &before));
+    test_ok(bus_kv_put(conn, "leases", "feed.binance",
+                       BUS_VIEW("{\"holder\":\"b\",\"n\":0,\"span_ms\":3000}"), NULL));
+    for (int i = 0; i < 500 && bus_lease_held(a); i++)
+        sleep_ms(10);
+    sleep_ms(500);
+    cr_assert_not(bus_lease_poll(a, &after));
+    cr_assert_eq(after, 0);
+    cr_assert(held_within(a, 10000), "b never renews");
+    cr_assert(bus_lease_poll(a, &after) && after > before);
     bus_lease_close(a);
 }
 

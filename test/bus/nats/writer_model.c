@@ -21,6 +21,7 @@ enum {
     DEDUP_MS = 120000,
     LEASE_MS = 15000,
     BATCH_IDLE_MS = 10000,
+    LATE = 8,
 };
 
 typedef struct {
@@ -59,21 +60,23 @@ typedef struct {
     bool applied, lost;
     bool ok;
     uint64_t revision;
-    bool is_free;
+    bus_lease_record record;
 } lease_call;
 
 typedef struct {
     bus_window window;
     bus_lease_logic lease;
     lease_call call;
+    lease_call late[LATE]; // renewals given up that may still come through
     int64_t paused_until;
     int socket;           // -1: none
     uint64_t batch;       // 0: the next message begins one, behind `tail`
     uint64_t tail, frame; // looked up, and chosen, before the lease was asked
-    bool active;          // holds, and knows where the stream ends
-    uint64_t fence;       // of the session
-    bool checked;         // asked the lease; the pause may come between this and the act
-    uint64_t last_id;     // published or found at the tail
+    bool lapsed;
+    bool active;      // holds, and knows where the stream ends
+    uint64_t fence;   // of the session
+    bool checked;     // asked the lease; the pause may come between this and the act
+    uint64_t last_id; // published or found at the tail
     uint64_t put, acked;
 } writer;
 
@@ -88,15 +91,17 @@ typedef struct {
     uint64_t venue; // the venue's own count of frames
     int64_t frozen_until, declines_until;
     uint64_t lease_revision;
-    int lease_holder; // -1: nobody
-    bool quiet;       // no more faults: things must settle
+    int lease_holder;     // -1: nobody
+    uint64_t lease_taken; // the revision with which it took the lease
+    bool quiet;           // no more faults: things must settle
     uint64_t batches;
     struct {
         int64_t last_ms;
         bool dead;
     } batch[4096];
     // what was found
-    bool twice, disorder, ack_without_message;
+    bool twice, disorder, ack_without_message, two_holders;
+    uint64_t resumed; // sessions that went on after a lapse
 } world;
 
 static uint32_t roll(world *w, uint32_t n)
@@ -366,19 +371,21 @@ static void transmit(world *w, writer *me)
 
 // --- a writer: the lease ------------------------------------------------------------------------------------
 
-static void apply_call(world *w, int self)
+static void apply_call(world *w, int self, lease_call *c)
 {
-    lease_call *c = &w->writers[self].call;
     c->applied = true;
     c->ok = true;
     if (c->step == BUS_LEASE_READ) {
         c->revision = w->lease_revision;
-        c->is_free = w->lease_holder < 0;
+        c->record = w->lease_holder < 0       ? BUS_LEASE_FREE
+                    : w->lease_holder == self ? BUS_LEASE_OUR_OWN
+                                              : BUS_LEASE_NAMED;
         return;
     }
     c->ok = c->expected == w->lease_revision;
     if (c->ok) {
         c->revision = ++w->lease_revision;
+        w->lease_taken = w->lease_holder == self ? w->lease_taken : c->revision;
         w->lease_holder = self;
     }
 }
@@ -390,8 +397,12 @@ static void finish_call(world *w, writer *me)
     bus_mono started = {c.started_ms * 1000000};
     if (c.step == BUS_LEASE_READ) {
         if (c.applied && !c.lost)
-            bus_lease_logic_seen(&me->lease, c.revision, c.is_free, clock_of(w));
+            bus_lease_logic_seen(&me->lease, c.revision, c.record, clock_of(w));
         return;
+    }
+    if (!c.applied && !c.lost) { // nobody waits for it any more, but it is on its way
+        c.apply_ms = w->now + roll(w, 4000);
+        me->late[roll(w, LATE)] = c;
     }
     bus_lease_write result = !c.applied || c.lost ? BUS_LEASE_UNKNOWN
                              : c.ok               ? BUS_LEASE_WRITTEN
@@ -421,18 +432,30 @@ static void run_lease_calls(world *w)
         lease_call *c = &w->writers[i].call;
         if (c->step != BUS_LEASE_WAIT && !c->applied && w->now >= c->apply_ms &&
             w->now >= w->frozen_until)
-            apply_call(w, i);
+            apply_call(w, i, c);
+        for (int n = 0; n < LATE; n++) {
+            c = &w->writers[i].late[n];
+            if (c->step != BUS_LEASE_WAIT && w->now >= c->apply_ms && w->now >= w->frozen_until) {
+                apply_call(w, i, c);
+                c->step = BUS_LEASE_WAIT;
+            }
+        }
     }
 }
 
-static void keep_lease(world *w, writer *me)
+static void keep_lease(world *w, int self)
 {
+    writer *me = &w->writers[self];
     const lease_call *c = &me->call;
     if (c->step == BUS_LEASE_WAIT)
         begin_call(w, me);
     else if ((c->applied && w->now >= c->answer_ms) || w->now >= c->started_ms + 5000)
         finish_call(w, me);
-    bool held = bus_lease_logic_held(&me->lease, clock_of(w));
+    bus_lease_standing standing = bus_lease_logic_standing(&me->lease, clock_of(w));
+    bool held = standing == BUS_LEASE_HELD;
+    w->two_holders |= held && (w->lease_holder != self || me->lease.fence < w->lease_taken);
+    w->resumed += held && me->lapsed && me->fence == me->lease.fence;
+    me->lapsed = standing == BUS_LEASE_LAPSED;
     me->active =
         held && me->fence == me->lease.fence; // a lapse that a late answer heals is no new session
     if (!held || me->active || w->now < w->frozen_until)
@@ -460,12 +483,13 @@ static void run_writer(world *w, int self)
     me->checked = false;
     if (!may) {
         if (w->rules->writers > 1)
-            keep_lease(w, me);
+            keep_lease(w, self);
         connect_again(w, self);
         take_answers(w, me);
         prepare(w, me);
         me->checked =
-            w->rules->writers == 1 || (me->active && bus_lease_logic_held(&me->lease, clock_of(w)));
+            w->rules->writers == 1 ||
+            (me->active && bus_lease_logic_standing(&me->lease, clock_of(w)) == BUS_LEASE_HELD);
         return;
     }
     publish(w, me);
@@ -538,7 +562,10 @@ tally play(const family *rules, uint64_t rounds, int steps)
         t.disorder += w->disorder;
         t.unproven += w->ack_without_message;
         t.stuck += stuck;
-        if ((w->twice || w->disorder || w->ack_without_message || stuck) && !t.seed)
+        t.two_holders += w->two_holders;
+        t.resumed += w->resumed;
+        if ((w->two_holders || w->twice || w->disorder || w->ack_without_message || stuck) &&
+            !t.seed)
             t.seed = seed;
         end(w);
     }

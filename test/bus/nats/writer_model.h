@@ -21,8 +21,9 @@ typedef struct {
 
 // What was found, in rounds.
 typedef struct {
-    uint64_t rounds, stored, twice, disorder, unproven, stuck;
-    uint64_t seed; // of the first round that showed anything
+    uint64_t rounds, stored, twice, disorder, unproven, stuck, two_holders;
+    uint64_t resumed; // sessions that went on after a lapse
+    uint64_t seed;    // of the first round that showed anything
 } tally;
 
 // TL_ROUNDS: play no more than so many.
