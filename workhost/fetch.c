@@ -292,30 +292,31 @@ static const char *header_of(const char *head, const char *name)
     return NULL;
 }
 
-static bus_err check_answer(work_fetch *f)
+bus_err work_answer_read(bus_view answer, const char *host, size_t *body)
 {
     char head[HEAD_MAX];
-    const uint8_t *end = f->len ? memmem(f->bytes, f->len, "\r\n\r\n", 4) : NULL;
-    size_t len = end ? (size_t)(end - f->bytes) : 0;
+    const char *end = answer.len ? memmem(answer.ptr, answer.len, "\r\n\r\n", 4) : NULL;
+    size_t len = end ? (size_t)(end - answer.ptr) : 0;
     int status = 0;
     if (!end || len + 1 > sizeof head)
-        return bus_fail(BUS_EUNAVAILABLE, "'%s' gave no HTTP answer", f->url.host);
-    memcpy(head, f->bytes, len);
+        return bus_fail(BUS_EUNAVAILABLE, "'%s' gave no HTTP answer", host);
+    memcpy(head, answer.ptr, len);
     head[len] = '\0';
-    f->head = len + 4;
+    size_t got = answer.len - len - 4;
     if (sscanf(head, "HTTP/1.%*1[01] %3d", &status) != 1 || status != 200)
         return bus_fail(status == 404 ? BUS_ENOTFOUND : BUS_EUNAVAILABLE,
-                        "'%s' answered %d; 200 is wanted, and redirects are not followed",
-                        f->url.host, status);
+                        "'%s' answered %d; 200 is wanted, and redirects are not followed", host,
+                        status);
     const char *length = header_of(head, "Content-Length");
     uint64_t bytes;
     if (header_of(head, "Transfer-Encoding"))
         return bus_fail(BUS_EUNSUPPORTED, "'%s' answers in chunks although it was asked not to",
-                        f->url.host);
-    if (length && (!bus_view_u64((bus_view){length, strspn(length, "0123456789")}, &bytes) ||
-                   bytes != f->len - f->head))
-        return bus_fail(BUS_EDATALOSS, "'%s' sent %zu bytes and announced %.20s", f->url.host,
-                        f->len - f->head, length);
+                        host);
+    if (length &&
+        (!bus_view_u64((bus_view){length, strspn(length, "0123456789")}, &bytes) || bytes != got))
+        return bus_fail(BUS_EDATALOSS, "'%s' sent %zu bytes and announced %.20s", host, got,
+                        length);
+    *body = len + 4;
     return BUS_OK;
 }
 
@@ -325,7 +326,7 @@ static void *run(void *ctx)
     bus_err err;
     if (!(err = reach_host(f)) && !(err = start_tls(f)) && !(err = ask(f)) &&
         !(err = read_answer(f)))
-        err = check_answer(f);
+        err = work_answer_read((bus_view){(const char *)f->bytes, f->len}, f->url.host, &f->head);
     if (f->ssl)
         SSL_free(f->ssl);
     if (f->tls)

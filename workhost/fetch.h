@@ -21,6 +21,10 @@ bus_err work_url_parse(work_url *out, const char *text);
 // Whether code may never come from this address: private, local, reserved.
 bool work_address_refused(const struct sockaddr *address);
 
+// work_answer_read: a whole HTTP/1 answer; *body: where its bytes begin. Errors name the host: no answer,
+// a status other than 200, chunks, another length than announced.
+bus_err work_answer_read(bus_view answer, const char *host, size_t *body);
+
 typedef struct work_fetch work_fetch;
 typedef struct {
     const char *url;

@@ -62,7 +62,7 @@ static uint64_t number_of(const json_t *object, const char *key, const char *oth
     return text && bus_view_u64(bus_view_of(text), &out) ? out : 0;
 }
 
-static bool read_record(replay_record *out, bus_view value)
+bool bus_part_record_read(replay_record *out, bus_view value)
 {
     json_t *object = json_loadb(value.ptr, value.len, 0, NULL);
     copy_text(object, "runid", out->runid, sizeof out->runid);
@@ -96,7 +96,7 @@ static void resume_without_join(bus_participant *part)
 static void take_record(bus_participant *part, const bus_kv_entry *entry)
 {
     replay_record fresh;
-    if (entry->deleted || !read_record(&fresh, entry->value))
+    if (entry->deleted || !bus_part_record_read(&fresh, entry->value))
         return;
     part->record = fresh;
     part->record_known = true;

@@ -90,7 +90,7 @@ static void forget(bus_registry *r, bus_view id)
     }
 }
 
-static bus_scenario_status status_of(bus_view json)
+bus_scenario_status bus_scenario_status_read(bus_view json)
 {
     static const char *const names[] = {"active", "paused", "archived", "deleted"};
     json_t *record = json_loadb(json.ptr ? json.ptr : "", json.len, 0, NULL);
@@ -137,7 +137,7 @@ static void take(bus_registry *r, const bus_kv_entry *kv)
     free(e->json);
     e->json = json;
     e->json_len = kv->value.len;
-    e->status = status_of(kv->value);
+    e->status = bus_scenario_status_read(kv->value);
     if (e->status == BUS_SCENARIO_BROKEN)
         bus_warn("scenario '%s': its record in bucket scenarios is no scenario record", e->id);
 }

@@ -44,6 +44,7 @@ typedef enum {
     BUS_SCENARIO_BROKEN, // its record cannot be read
 } bus_scenario_status;
 
+bus_scenario_status bus_scenario_status_read(bus_view json); // of a record as stored
 // What the cache knows of a scenario. json: its record as stored; valid until the next poll.
 bus_scenario_status bus_registry_status(bus_registry *registry, bus_view id, bus_view *json);
 typedef void (*bus_registry_fn)(void *ctx, bus_view id, bus_scenario_status status, bus_view json);
