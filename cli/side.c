@@ -66,11 +66,6 @@ static const char *worker_text(const json_t *worker, const char *field)
     return text ? text : "";
 }
 
-const char *lane_side_run(const lane_side *side)
-{
-    return side->run;
-}
-
 // --- files -------------------------------------------------------------------------------------------
 
 static bus_err open_file(lane_side *side)

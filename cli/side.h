@@ -20,7 +20,6 @@ typedef struct lane_side lane_side;
 // name: a scenario id, or a file. run: NULL: the last one.
 bus_err lane_side_open(lane_side **out, lane_cli *cli, const char *name, const char *run);
 void lane_side_close(lane_side *side);
-const char *lane_side_run(const lane_side *side); // "" where runs have no names (LIVE)
 // The range its workers have finished: BUS_ENOTFOUND when it has no worker.
 bus_err lane_side_range(lane_side *side, uint64_t *start, uint64_t *done);
 // lane_side_next: the next decision with start <= seq <= done; *end when there is none.

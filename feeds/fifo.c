@@ -14,12 +14,6 @@ void feed_fifo_release(feed_fifo *f)
     *f = (feed_fifo){.max = f->max};
 }
 
-void feed_fifo_clear(feed_fifo *f)
-{
-    f->head = f->tail = 0;
-    f->count = 0;
-}
-
 // Room for `need` more bytes at the tail: by moving what is left to the front, or by growing.
 static bool make_room(feed_fifo *f, size_t need)
 {

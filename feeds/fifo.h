@@ -28,7 +28,6 @@ typedef struct {
 
 void feed_fifo_init(feed_fifo *f, size_t bytes_max);
 void feed_fifo_release(feed_fifo *f);
-void feed_fifo_clear(feed_fifo *f);
 // feed_fifo_push copies; false when it would not fit bytes_max or memory is out: nothing is kept.
 bool feed_fifo_push(feed_fifo *f, int64_t at, const bus_view piece[3]);
 bool feed_fifo_front(const feed_fifo *f, feed_fifo_record *out); // false: empty

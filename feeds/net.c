@@ -485,11 +485,6 @@ bus_err feed_net_connect(feed_net *net, feed_socket **out, const char *url, cons
     return BUS_OK;
 }
 
-void *feed_socket_owner(const feed_socket *socket)
-{
-    return socket->owner;
-}
-
 bus_err feed_socket_send(feed_socket *socket, bus_view text)
 {
     if (text.len > SEND_BYTES_MAX || socket->sends == SENDS_MAX)

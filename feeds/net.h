@@ -42,7 +42,6 @@ bus_err feed_net_check_url(const char *url, bool websocket);
 // feed_net_connect: the result comes as opened or closed, perhaps before this returns.
 bus_err feed_net_connect(feed_net *net, feed_socket **out, const char *url, const char *path,
                          void *owner);
-void *feed_socket_owner(const feed_socket *socket);
 bus_err feed_socket_send(feed_socket *socket, bus_view text); // queued; at most 64 KiB
 void feed_socket_ping(feed_socket *socket);
 // feed_socket_pause: stop or go on reading, from the next turn on: up to 64 KiB may still come.

@@ -434,8 +434,3 @@ void bus_daemon_fatal(bus_daemon *daemon, bus_err err)
     if (daemon->loop)
         bus_loop_stop(daemon->loop);
 }
-
-int bus_daemon_http_port(const bus_daemon *daemon)
-{
-    return daemon->http ? bus_daemon_http_bound_port(daemon->http) : 0;
-}

@@ -52,6 +52,5 @@ const bus_config_list *bus_daemon_args(const bus_daemon *daemon); // what was no
 void bus_daemon_probe(bus_daemon *daemon, bus_probe probe);       // readiness: all must be ready
 void bus_daemon_stopped(bus_daemon *daemon);                      // the loop may end, exit 0
 void bus_daemon_fatal(bus_daemon *daemon, bus_err err);           // ends with exit 1, logs the text
-int bus_daemon_http_port(const bus_daemon *daemon);               // 0 when there is none
 
 #endif

@@ -152,11 +152,6 @@ void bus_loop_stop(bus_loop *loop)
     loop->stopping = true;
 }
 
-bus_mono bus_loop_now(const bus_loop *loop)
-{
-    return loop->now;
-}
-
 struct event_base *bus_loop_base(bus_loop *loop)
 {
     return loop->base;

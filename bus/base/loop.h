@@ -18,7 +18,6 @@ bus_err bus_loop_open(bus_loop **out);
 void bus_loop_close(bus_loop *loop);
 bus_err bus_loop_run(bus_loop *loop); // until bus_loop_stop
 void bus_loop_stop(bus_loop *loop);
-bus_mono bus_loop_now(const bus_loop *loop);      // sampled once a turn
 struct event_base *bus_loop_base(bus_loop *loop); // for evhttp; nobody else
 
 typedef void (*bus_timer_fn)(void *ctx, bus_mono now);

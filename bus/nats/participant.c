@@ -433,11 +433,6 @@ const char *bus_participant_run(const bus_participant *part)
     return part->run;
 }
 
-const char *bus_participant_stream(const bus_participant *part)
-{
-    return part->stream;
-}
-
 uint64_t bus_participant_read_back(const bus_participant *part)
 {
     return part->read_back;

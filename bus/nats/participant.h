@@ -46,7 +46,6 @@ bus_part_result bus_participant_next(bus_participant *part, bus_span timeout, bu
 void bus_participant_done(bus_participant *part, uint64_t seq);
 uint64_t bus_participant_watermark(const bus_participant *part); // 0 before the first of the run
 const char *bus_participant_run(const bus_participant *part);    // "" before the first
-const char *bus_participant_stream(const bus_participant *part); // source of the run; "" before
 uint64_t
 bus_participant_read_back(const bus_participant *part); // events read from the source so far
 void bus_participant_close(bus_participant *part);      // says that it leaves

@@ -66,9 +66,9 @@ struct bus_participant {
 
 // --- participant_join.c ------------------------------------------------------------------------------
 bus_err bus_part_filters(bus_participant *part, const bus_participant_opts *opts);
-void bus_part_watch(bus_participant *part);   // takes what the record's watch brought
+void bus_part_watch(bus_participant *part); // takes what the record's watch brought
 bool bus_part_record_read(replay_record *out, bus_view value); // false: no record of a replay
-void bus_part_join(bus_participant *part);    // asks to join
+void bus_part_join(bus_participant *part);                     // asks to join
 void bus_part_answers(bus_participant *part); // takes the answer; asks again when none comes
 void bus_part_report(bus_participant *part, bus_mono now);
 void bus_part_leave(bus_participant *part);

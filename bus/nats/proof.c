@@ -215,11 +215,6 @@ uint64_t bus_proof_proven(const bus_proof *p)
     return p->proven;
 }
 
-uint64_t bus_proof_met(const bus_proof *p)
-{
-    return p->met;
-}
-
 bool bus_proof_match(const bus_proof *p, bus_view subject)
 {
     return bus_filters_match(&p->filters, subject);
@@ -268,22 +263,4 @@ bool bus_proof_report_due(bus_proof *p, bus_mono now, uint64_t *seq)
     p->told_at = now;
     p->report_owed = false;
     return true;
-}
-
-bus_span bus_proof_wait(const bus_proof *p, bus_mono now)
-{
-    if (!p->run[0])
-        return BUS_SPAN_MS(KEEPALIVE_MS);
-    int64_t since = bus_mono_since(now, p->told_at).ns;
-    int64_t wait = BUS_SPAN_MS(KEEPALIVE_MS).ns - since;
-    int64_t soon = BUS_SPAN_MS(REPORT_MS).ns;
-    if (p->done > p->told)
-        soon -= bus_mono_since(now, p->rose_at).ns;
-    else if (p->known < p->told)
-        soon -= since;
-    else
-        soon = wait;
-    if (soon < wait)
-        wait = soon;
-    return (bus_span){p->report_owed || wait < 0 ? 0 : wait};
 }

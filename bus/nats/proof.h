@@ -47,7 +47,6 @@ bus_proof_result bus_proof_end(bus_proof *proof, uint64_t end_seq, uint64_t *fir
 
 uint64_t bus_proof_have(const bus_proof *proof);   // every event up to here has been met
 uint64_t bus_proof_proven(const bus_proof *proof); // the highest proven watermark; 0: none
-uint64_t bus_proof_met(const bus_proof *proof);    // events delivered in this run
 bool bus_proof_match(const bus_proof *proof, bus_view hyp_subject);
 bus_view bus_proof_runid(const bus_proof *proof);
 
@@ -57,6 +56,5 @@ void bus_proof_done(bus_proof *proof, uint64_t seq, bus_mono now);
 uint64_t bus_proof_done_seq(const bus_proof *proof); // what may be reported
 // bus_proof_report_due: is a report due, and which? Takes it as sent.
 bool bus_proof_report_due(bus_proof *proof, bus_mono now, uint64_t *seq);
-bus_span bus_proof_wait(const bus_proof *proof, bus_mono now); // until one is due by time alone
 
 #endif

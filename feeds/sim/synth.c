@@ -419,11 +419,6 @@ int64_t sim_synth_highest_id(const sim_synth *y)
     return most;
 }
 
-size_t sim_synth_symbols(const sim_synth *y)
-{
-    return y->count;
-}
-
 const sim_units *sim_synth_units(const sim_synth *y, int no)
 {
     return &y->symbol[no].units;

@@ -16,7 +16,7 @@ typedef struct {
     char *waiting[16];       // a snapshot that came before it was asked for
     char instruments[65536]; // body of exchangeInfo; "": there is none
     uint64_t instrument_requests;
-    feed_request instruments_asked; // the last one
+    feed_request instruments_asked;                           // the last one
     void (*line)(void *ctx, uint64_t line, const char *text); // before each frame; may be NULL
     feed_event_fn event;
     void *ctx;
