@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "test/support/test.h"
@@ -71,7 +72,9 @@ void test_broker_restart(test_broker *broker)
 
 void test_broker_freeze(test_broker *broker)
 {
+    int status;
     test_proc_signal(&broker->proc, SIGSTOP);
+    waitpid(broker->proc.pid, &status, WUNTRACED); // it may answer until it has stopped
 }
 
 void test_broker_thaw(test_broker *broker)

@@ -5,6 +5,7 @@ Expected signals come from support/sma.py, which shares no code with the worker.
 
 import gzip
 import random
+import time
 from decimal import Decimal
 
 import msgpack
@@ -82,6 +83,34 @@ def test_killed_runtimes_decide_nothing_twice_and_nothing_else(stack, bus, spot)
     spine.wait_for(lambda: spine.progress(bus, "bt1").get("end"), 60, lambda: f"bt1: {spine.progress(bus, 'bt1')}")
     assert spine.signals_of(bus, "bt1") == expected
     assert equal_events(stack, "LIVE", "bt1") == len(expected)
+
+
+FROZEN_S = 8  # longer than a request of the runtime waits for its answer
+
+
+def test_a_broker_that_stood_still_restarts_no_runtime_and_changes_no_decision(stack, bus):
+    stack.start("stored")
+    host = spine.start_workers(stack)
+    venue = spine.start_venue(stack, "--symbols", "BTCUSDT,ETHUSDT", "--rate", "4000", "--seed", "11")
+    feed = spine.start_feed(stack, venue, ["BTCUSDT", "ETHUSDT"], ["trade"])
+    spine.wait_for(lambda: spine.progress(bus, "LIVE").get("done_seq", 0) > 5000, 60, "LIVE does not get on")
+    pid = spine.runtime_pid(host, "LIVE")
+    for _ in range(2):
+        stack.broker.freeze()
+        time.sleep(FROZEN_S)
+        stack.broker.thaw()
+        behind = bus.stream_state("ACT").last_seq
+        spine.wait_done(bus, "LIVE", behind + 5000)
+    assert feed.stop() == 0
+    recorded = sma.trades_of(bus.read("ACT", "act.exchange.*.trade.tape.>"))
+    ids = {symbol: [t["trade_id"] for _, t in recorded if t["symbol"] == symbol] for symbol in ("BTCUSDT", "ETHUSDT")}
+    for symbol, found in ids.items():
+        assert found == list(range(found[0], found[0] + len(found))), f"{symbol}: every trade once, in order"
+    spine.wait_done(bus, "LIVE", recorded[-1][0])
+    assert spine.runtime_pid(host, "LIVE") == pid, host.output()[-3000:]
+    expected = sma.signals(recorded)
+    assert len(expected) > 200 and spine.signals_of(bus, "LIVE") == expected
+    assert spine.progress(bus, "LIVE")["session"] == "1"
 
 
 class World:

@@ -90,6 +90,55 @@ Test(progress, a_deleted_record_is_not_written_again)
     test_ok(work_progress_write(conn, &again)); // a new scenario of that name
 }
 
+static void while_the_broker_stands_still(work_progress *p, work_saved *s)
+{
+    test_broker_freeze(&broker);
+    cr_expect_neq(work_progress_write(conn, p), BUS_OK);
+    cr_expect_neq(work_saved_write(conn, "LIVE", "sma", s), BUS_OK);
+    test_broker_thaw(&broker);
+}
+
+Test(progress, a_writer_goes_on_behind_its_own_unanswered_write)
+{
+    uint8_t bytes[1] = {7};
+    work_progress p, back;
+    work_saved s = {.bytes = bytes, .len = 1}, saved;
+    work_progress_read(conn, "LIVE", "sma", &p);
+    while_the_broker_stands_still(&p, &s); // the very first write: a create
+    p.done_seq = s.seq = 1;
+    test_ok(work_progress_write(conn, &p));
+    test_ok(work_saved_write(conn, "LIVE", "sma", &s));
+    p.done_seq = s.seq = 2;
+    while_the_broker_stands_still(&p, &s);
+    p.done_seq = s.seq = 3;
+    test_ok(work_progress_write(conn, &p));
+    test_ok(work_saved_write(conn, "LIVE", "sma", &s));
+    test_ok(work_progress_read(conn, "LIVE", "sma", &back));
+    test_ok(work_saved_read(conn, "LIVE", "sma", &saved));
+    cr_expect_eq(back.done_seq, 3);
+    cr_expect_eq(saved.seq, 3);
+    cr_expect_str_neq(back.place.by, p.place.by, "who reads is another writer");
+    work_saved_release(&saved);
+}
+
+Test(progress, an_unanswered_write_does_not_hide_a_successor)
+{
+    uint8_t bytes[1] = {7};
+    work_progress old, young;
+    work_saved s = {.bytes = bytes, .len = 1}, saved;
+    work_progress_read(conn, "LIVE", "sma", &old);
+    test_ok(work_progress_write(conn, &old));
+    test_ok(work_saved_write(conn, "LIVE", "sma", &s));
+    while_the_broker_stands_still(&old, &s);
+    test_ok(work_progress_read(conn, "LIVE", "sma", &young));
+    test_ok(work_saved_read(conn, "LIVE", "sma", &saved));
+    test_ok(work_progress_write(conn, &young));
+    test_ok(work_saved_write(conn, "LIVE", "sma", &saved));
+    test_expect_err(work_progress_write(conn, &old), BUS_ECONFLICT);
+    test_expect_err(work_saved_write(conn, "LIVE", "sma", &s), BUS_ECONFLICT);
+    work_saved_release(&saved);
+}
+
 Test(progress, a_saved_state_keeps_its_bytes_whatever_they_are)
 {
     for (size_t len = 0; len < 9; len++) {

@@ -1,5 +1,6 @@
 #include "workhost/runtime/progress.h"
 
+#include <inttypes.h>
 #include <jansson.h>
 #include <openssl/evp.h>
 #include <stdio.h>
@@ -7,6 +8,7 @@
 #include <string.h>
 
 #include "bus/base/log.h"
+#include "bus/nats/wait.h"
 
 static void key_of(char key[WORK_KEY_TEXT], const char *scenario, const char *worker,
                    const char *suffix)
@@ -26,18 +28,10 @@ static uint64_t take_number(const json_t *object, const char *key)
     return n > 0 ? (uint64_t)n : 0;
 }
 
-// A created key may have been deleted before: then its history goes on, and only an update with
-// revision 0 fails; create handles both.
-static bus_err store(bus_conn *conn, const char *key, const json_t *root, uint64_t *revision)
+static void begin_place(work_place *place)
 {
-    char *text = json_dumps(root, JSON_COMPACT);
-    if (!text)
-        return bus_fail(BUS_ENOMEM, "record '%s'", key);
-    bus_view value = bus_view_of(text);
-    bus_err err = *revision ? bus_kv_update(conn, WORK_BUCKET, key, value, *revision, revision)
-                            : bus_kv_create(conn, WORK_BUCKET, key, value, revision);
-    free(text);
-    return err == BUS_EEXISTS ? BUS_ECONFLICT : err;
+    place->revision = 0;
+    snprintf(place->by, sizeof place->by, "%016" PRIx64, bus_machine_random());
 }
 
 static bus_err fetch(bus_conn *conn, const char *key, json_t **root, uint64_t *revision)
@@ -57,6 +51,52 @@ static bus_err fetch(bus_conn *conn, const char *key, json_t **root, uint64_t *r
     return BUS_OK;
 }
 
+// A created key may have been deleted before: then its history goes on, and only an update with
+// revision 0 fails; create handles both.
+static bus_err put(bus_conn *conn, const char *key, bus_view value, work_place *place)
+{
+    bus_err err = place->revision ? bus_kv_update(conn, WORK_BUCKET, key, value, place->revision,
+                                                  &place->revision)
+                                  : bus_kv_create(conn, WORK_BUCKET, key, value, &place->revision);
+    return err == BUS_EEXISTS ? BUS_ECONFLICT : err;
+}
+
+// After a write that met another revision than we know: is it an earlier write of our own, one that got no
+// answer? Each names the revision before it, so then nobody wrote between what we know and what is there.
+// BUS_OK: the place is where it stands now. No answer: not known yet.
+static bus_err find_own(bus_conn *conn, const char *key, work_place *place)
+{
+    json_t *root = NULL;
+    uint64_t revision = 0;
+    bus_err err = fetch(conn, key, &root, &revision);
+    if (err == BUS_ENOTFOUND || err == BUS_EDATALOSS)
+        return bus_fail(BUS_ECONFLICT, "revision %" PRIu64 " of ours is gone", place->revision);
+    if (err)
+        return err;
+    const char *by = json_string_value(json_object_get(root, "by"));
+    bool ours = by && strcmp(by, place->by) == 0;
+    json_decref(root);
+    if (!ours)
+        return bus_fail(BUS_ECONFLICT, "revision %" PRIu64 " is another writer's", revision);
+    place->revision = revision;
+    return BUS_OK;
+}
+
+static bus_err store(bus_conn *conn, const char *key, json_t *root, work_place *place)
+{
+    if (!*place->by)
+        begin_place(place);
+    json_object_set_new(root, "by", json_string(place->by));
+    char *text = json_dumps(root, JSON_COMPACT);
+    if (!text)
+        return bus_fail(BUS_ENOMEM, "record '%s'", key);
+    bus_err err = put(conn, key, bus_view_of(text), place);
+    if (err == BUS_ECONFLICT && !(err = find_own(conn, key, place)))
+        err = put(conn, key, bus_view_of(text), place);
+    free(text);
+    return err;
+}
+
 bus_err work_progress_read(bus_conn *conn, const char *scenario, const char *worker,
                            work_progress *out)
 {
@@ -67,6 +107,7 @@ bus_err work_progress_read(bus_conn *conn, const char *scenario, const char *wor
     *out = (work_progress){0};
     snprintf(out->scenario, sizeof out->scenario, "%s", scenario);
     snprintf(out->worker, sizeof out->worker, "%s", worker);
+    begin_place(&out->place);
     bus_err err = fetch(conn, key, &root, &revision);
     if (err)
         return err;
@@ -84,7 +125,7 @@ bus_err work_progress_read(bus_conn *conn, const char *scenario, const char *wor
     for (size_t i = 0; i < json_array_size(skipped) && i < WORK_SKIPPED_MAX; i++)
         out->skipped[out->skipped_count++] =
             (uint64_t)json_integer_value(json_array_get(skipped, i));
-    out->revision = revision;
+    out->place.revision = revision;
     json_decref(root);
     return BUS_OK;
 }
@@ -106,7 +147,7 @@ bus_err work_progress_write(bus_conn *conn, work_progress *p)
                   (json_int_t)p->generation, "sha256", p->sha256, "updated", now);
     if (!root)
         return bus_fail(BUS_ENOMEM, "progress of '%s'", key);
-    bus_err err = store(conn, key, root, &p->revision);
+    bus_err err = store(conn, key, root, &p->place);
     json_decref(root);
     return bus_note(err, "writing progress '%s'", key);
 }
@@ -161,8 +202,9 @@ bus_err work_saved_read(bus_conn *conn, const char *scenario, const char *worker
     uint64_t revision = 0;
     key_of(key, scenario, worker, ".state");
     *out = (work_saved){0};
+    begin_place(&out->place);
     bus_err err = fetch(conn, key, &root, &revision);
-    out->revision = revision;
+    out->place.revision = revision;
     if (err)
         return err;
     const char *state = json_string_value(json_object_get(root, "state"));
@@ -194,7 +236,7 @@ bus_err work_saved_write(bus_conn *conn, const char *scenario, const char *worke
     free(text);
     if (!root)
         return bus_fail(BUS_ENOMEM, "state '%s'", key);
-    bus_err err = store(conn, key, root, &saved->revision);
+    bus_err err = store(conn, key, root, &saved->place);
     json_decref(root);
     return bus_note(err, "saving state '%s'", key);
 }

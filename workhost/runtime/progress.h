@@ -1,6 +1,8 @@
 // progress: how far one instance is, and its saved state, as they stand in the bucket `workers`.
 // Every write is a compare-and-set on what was read, so an instance that was replaced cannot overwrite its
-// successor. Thread: the owner's. Source: schemas/specs/workers.md, "Records".
+// successor. A write that got no answer may be stored all the same; what is stored names its writer, so that
+// the writer knows its own work and goes on behind it.
+// Thread: the owner's. Source: schemas/specs/workers.md, "Records".
 #ifndef WORKHOST_RUNTIME_PROGRESS_H
 #define WORKHOST_RUNTIME_PROGRESS_H
 
@@ -8,7 +10,14 @@
 
 #define WORK_BUCKET "workers"
 
-enum { WORK_SKIPPED_MAX = 256, WORK_RUN_TEXT = 64, WORK_KEY_TEXT = 128 };
+enum { WORK_SKIPPED_MAX = 256, WORK_RUN_TEXT = 64, WORK_KEY_TEXT = 128, WORK_WRITER_TEXT = 17 };
+
+// A record's place in the bucket, as one writer knows it. Made by the read; all zero: a new writer of a key
+// that is not there.
+typedef struct {
+    uint64_t revision;         // 0: not stored yet
+    char by[WORK_WRITER_TEXT]; // this writer, among all there ever were
+} work_place;
 
 typedef struct {
     char scenario[40], worker[40], stream[40];
@@ -19,13 +28,14 @@ typedef struct {
     bool end;
     uint64_t skipped[WORK_SKIPPED_MAX]; // rising
     uint32_t skipped_count;
-    uint64_t revision; // 0: not stored yet
+    work_place place;
 } work_progress;
 
 // BUS_ENOTFOUND: there is none; then *out is empty but for the names.
 bus_err work_progress_read(bus_conn *conn, const char *scenario, const char *worker,
                            work_progress *out);
-bus_err work_progress_write(bus_conn *conn, work_progress *progress); // BUS_ECONFLICT: replaced
+// BUS_ECONFLICT: replaced. After any other error it may be stored or not; write again.
+bus_err work_progress_write(bus_conn *conn, work_progress *progress);
 bool work_progress_skips(const work_progress *progress, uint64_t seq);
 bus_err work_progress_skip(work_progress *progress, uint64_t seq); // BUS_ELIMIT
 // The session or run its ids are made from.
@@ -37,7 +47,7 @@ typedef struct {
     char session[24], runid[WORK_RUN_TEXT], sha256[72];
     uint8_t *bytes; // malloc'ed
     size_t len;
-    uint64_t revision;
+    work_place place;
 } work_saved;
 
 // BUS_ENOTFOUND: there is none, or it cannot be read (logged).
