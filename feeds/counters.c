@@ -12,7 +12,9 @@ static bus_metric metric[FEED_COUNT_KINDS] = {
     [FEED_COUNT_EVENTS] = COUNTER("events", "events given to the publisher"),
     [FEED_COUNT_ACKNOWLEDGED] = COUNTER("acknowledged", "events the broker acknowledged"),
     [FEED_COUNT_DUPLICATES] = COUNTER("duplicates", "frames not published: known, or in a gap"),
-    [FEED_COUNT_DEAD_LETTERS] = COUNTER("dead_letters", "frames that could not be translated"),
+    [FEED_COUNT_REFUSED] = COUNTER("events_refused", "events the broker never will store"),
+    [FEED_COUNT_DEAD_LETTERS] = COUNTER("dead_letters", "frames not translated, events refused"),
+    [FEED_COUNT_LETTERS_LOST] = COUNTER("dead_letters_lost", "dead letters that could not be kept"),
     [FEED_COUNT_GAPS] = COUNTER("gaps", "feed.gap events"),
     [FEED_COUNT_RESYNCS] = COUNTER("resyncs", "feed.resync events"),
     [FEED_COUNT_SNAPSHOTS] = COUNTER("snapshots", "book snapshots published"),
@@ -41,7 +43,9 @@ void feed_count_session(const feed_stats *stats, const feed_outbox *outbox, size
     feed_count_set(FEED_COUNT_EVENTS, (int64_t)outbox->published);
     feed_count_set(FEED_COUNT_ACKNOWLEDGED, (int64_t)outbox->acknowledged);
     feed_count_set(FEED_COUNT_DUPLICATES, (int64_t)stats->duplicates);
+    feed_count_set(FEED_COUNT_REFUSED, (int64_t)outbox->refused);
     feed_count_set(FEED_COUNT_DEAD_LETTERS, (int64_t)outbox->dead_letters);
+    feed_count_set(FEED_COUNT_LETTERS_LOST, (int64_t)outbox->letters_lost);
     feed_count_set(FEED_COUNT_GAPS, (int64_t)stats->gaps);
     feed_count_set(FEED_COUNT_RESYNCS, (int64_t)stats->resyncs);
     feed_count_set(FEED_COUNT_SNAPSHOTS, (int64_t)stats->snapshots);

@@ -12,6 +12,7 @@
 enum {
     TURN_MAX_MS = 20,
     TICK_MS = 50,
+    COMPLAIN_MS = 1000,
     RECALL_AGAIN_MS = 500,
     FRAMES_A_TURN = 4096,
     STOP_QUEUE_MS = 1500, // how long an end waits for what is queued, and for acknowledgements
@@ -191,6 +192,28 @@ static void take_queue(feed *f)
     feed_connection_relieve(&f->live);
 }
 
+// What the broker would not take is told on the lane, once a second at most: it would be as many events again.
+static void tell_refusals(feed *f, bus_mono now)
+{
+    feed_complaint c;
+    char text[640];
+    if (now.ns < f->next_complaint.ns)
+        return;
+    feed_now at = feed_now_of(f);
+    if (feed_complaint_take(&f->outbox.refusals, &c)) {
+        snprintf(text, sizeof text, "%llu events are in dead letters; the first: %s",
+                 (unsigned long long)c.count, c.first);
+        feed_session_degraded(f->session, NULL, "event_refused", text, &at);
+        f->next_complaint = bus_mono_add(now, BUS_SPAN_MS(COMPLAIN_MS));
+    }
+    if (feed_complaint_take(&f->outbox.losses, &c)) {
+        snprintf(text, sizeof text, "%llu dead letters are lost; the first: %s",
+                 (unsigned long long)c.count, c.first);
+        feed_session_degraded(f->session, NULL, "dead_letter_lost", text, &at);
+        f->next_complaint = bus_mono_add(now, BUS_SPAN_MS(COMPLAIN_MS));
+    }
+}
+
 static void run(feed *f, bus_mono now)
 {
     take_answers(f);
@@ -202,6 +225,7 @@ static void run(feed *f, bus_mono now)
     if (now.ns < f->next_tick.ns)
         return;
     f->next_tick = bus_mono_add(now, BUS_SPAN_MS(TICK_MS));
+    tell_refusals(f, now);
     if (f->have_live) {
         feed_now at = feed_now_of(f);
         f->session->venue->tick(f->session, &at);

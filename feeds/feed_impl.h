@@ -40,7 +40,7 @@ struct feed {
     feed_connection live, coming; // coming: connecting, or up and waiting to take over
     bool have_live, have_coming, gave_up;
     feed_backoff backoff;
-    bus_mono connect_due, next_tick, recall_due;
+    bus_mono connect_due, next_tick, recall_due, next_complaint;
     bus_wall created;
     feed_lifecycle life;
     feed_requests requests;

@@ -12,28 +12,127 @@ enum {
     SIDE_BYTES_MAX = 4 << 20,
 };
 
+static const char letters[] = "dlq.ACT.feedd";
+
+// --- complaints --------------------------------------------------------------------------------------
+
+static void complain(feed_complaint *c, const char *what, const char *why)
+{
+    if (c->count++ == 0)
+        snprintf(c->first, sizeof c->first, "%s: %s", what, why);
+}
+
+bool feed_complaint_take(feed_complaint *c, feed_complaint *out)
+{
+    if (c->count == 0)
+        return false;
+    *out = *c;
+    *c = (feed_complaint){0};
+    return true;
+}
+
+static void letter_lost(feed_outbox *o, const char *from, size_t len, const char *why)
+{
+    char what[BUS_SUBJECT_BUF + 64];
+    snprintf(what, sizeof what, "dead letter (%s) of %zu bytes", from, len);
+    o->letters_lost++;
+    complain(&o->losses, what, why);
+    bus_error("%s, is lost: %s", what, why);
+}
+
+// --- dead letters ------------------------------------------------------------------------------------
+
+typedef struct {
+    const char *from; // lane or subject
+    bus_view msg_id;  // of the event that was refused; empty: a frame
+    bus_view bytes;
+    const char *reason;
+    bus_recorded_time received; // of a frame
+} letter;
+
+// A record of side_waiting that is a letter has no subject; its second piece is id, from and reason, each
+// with a NUL behind it.
+static void keep_letter(feed_outbox *o, const letter *l)
+{
+    char id[BUS_DEDUP_TEXT], plain[1024], about[sizeof id + BUS_SUBJECT_BUF + sizeof plain + 3];
+    bus_view_copy(l->msg_id, id, sizeof id);
+    snprintf(plain, sizeof plain, "%s", l->reason);
+    for (char *at = plain; *at;
+         at++) // a header has no line ends, and the reason may quote the bytes
+        if ((unsigned char)*at < 0x20 || (unsigned char)*at > 0x7e)
+            *at = '?';
+    int len = snprintf(about, sizeof about, "%s%c%s%c%s%c", id, 0, l->from, 0, plain, 0);
+    const bus_view piece[3] = {{"", 0}, {about, (size_t)len}, l->bytes};
+    o->dead_letters++;
+    if (!feed_fifo_push(&o->side_waiting, l->received.ns, piece))
+        letter_lost(o, l->from, l->bytes.len, "too many wait for the broker");
+}
+
+static bus_publish_result send_letter(feed_outbox *o, const feed_fifo_record *r)
+{
+    const char *id = r->piece[1].ptr, *from = id + strlen(id) + 1,
+               *reason = from + strlen(from) + 1;
+    char received[BUS_TIME_TEXT];
+    bus_header_pair header[6] = {{"Dlq-Stream", "ACT"},
+                                 {"Dlq-Subject", from},
+                                 {"Dlq-Consumer", "feedd"},
+                                 {"Dlq-Reason", reason}};
+    size_t count = 4;
+    if (id[0])
+        header[count++] = (bus_header_pair){"Content-Type", BUS_CONTENT_MSGPACK};
+    if (r->at) {
+        bus_time_format(r->at, received);
+        header[count++] = (bus_header_pair){"Dlq-Received", received};
+    }
+    bus_publish_result result = bus_publisher_send(o->side, letters, id[0] ? id : NULL, header,
+                                                   count, r->piece[2], ++o->tag);
+    if (result == BUS_PUBLISH_ERROR)
+        letter_lost(o, from, r->piece[2].len, bus_err_text());
+    return result;
+}
+
+// --- what the broker says ----------------------------------------------------------------------------
+
+// An event that never will be on the lane: it is kept where whoever looks for it finds it.
+static void refused(feed_outbox *o, const char *subject, bus_view msg_id, bus_view event,
+                    const char *why)
+{
+    const letter l = {.from = subject, .msg_id = msg_id, .bytes = event, .reason = why};
+    o->refused++;
+    if (strncmp(subject, o->feed_lane, strlen(o->feed_lane)) !=
+        0) // else each complaint would cause one
+        complain(&o->refusals, subject, why);
+    bus_error("an event on '%s' never will be stored, to dead letters: %s", subject, why);
+    keep_letter(o, &l);
+}
+
 static void on_ack(void *ctx, const bus_ack *ack)
 {
     feed_outbox *o = ctx;
-    if (!ack->err) {
+    if (ack->err)
+        refused(o, ack->subject, ack->msg_id, ack->payload, ack->text);
+    else
         o->acknowledged++;
-        return;
-    }
-    o->refused++;
-    bus_error("the broker refuses an event for good: %s", ack->text);
 }
 
 static void on_side_ack(void *ctx, const bus_ack *ack)
 {
-    (void)ctx;
-    if (ack->err)
-        bus_warn("the broker refuses a dead letter or lifecycle event: %s", ack->text);
+    feed_outbox *o = ctx;
+    if (!ack->err)
+        return;
+    if (strcmp(ack->subject, letters) == 0)
+        letter_lost(o, letters, ack->payload.len, ack->text);
+    else
+        bus_warn("the broker refuses a lifecycle event: %s", ack->text);
 }
+
+// --- life --------------------------------------------------------------------------------------------
 
 bus_err feed_outbox_open(feed_outbox *o, const char *venue, const bus_conn_opts *conn,
                          bus_wake wake)
 {
     *o = (feed_outbox){.venue = venue};
+    snprintf(o->feed_lane, sizeof o->feed_lane, "act.exchange.%s.feed.", venue);
     feed_fifo_init(&o->waiting, WAITING_BYTES_MAX);
     feed_fifo_init(&o->side_waiting, SIDE_BYTES_MAX);
     bus_publisher_opts lane = {
@@ -73,34 +172,33 @@ static bus_publish_result send_waiting(feed_outbox *o, bus_publisher *pub,
     return bus_publisher_send(pub, subject, id, event_header, 1, r->piece[2], ++o->tag);
 }
 
-static bus_publish_result send_side(feed_outbox *o, const feed_fifo_record *r)
+static void drain(feed_outbox *o)
 {
-    char reason[1024], received[BUS_TIME_TEXT], lane[64];
-    if (r->piece[0].len) // a lifecycle event
-        return send_waiting(o, o->side, r);
-    bus_view_copy(r->piece[1], reason, sizeof reason);
-    bus_time_format(r->at, received);
-    snprintf(lane, sizeof lane, "act.exchange.%s", o->venue);
-    const bus_header_pair header[] = {{"Dlq-Stream", "ACT"},
-                                      {"Dlq-Subject", lane},
-                                      {"Dlq-Consumer", "feedd"},
-                                      {"Dlq-Reason", reason},
-                                      {"Dlq-Received", received}};
-    return bus_publisher_send(o->side, "dlq.ACT.feedd", NULL, header,
-                              sizeof header / sizeof *header, r->piece[2], ++o->tag);
-}
-
-static void drain(feed_outbox *o, bool side)
-{
-    feed_fifo *fifo = side ? &o->side_waiting : &o->waiting;
     feed_fifo_record r;
-    while (feed_fifo_front(fifo, &r)) {
-        bus_publish_result result = side ? send_side(o, &r) : send_waiting(o, o->lane, &r);
+    while (feed_fifo_front(&o->waiting, &r)) {
+        bus_publish_result result = send_waiting(o, o->lane, &r);
         if (result == BUS_PUBLISH_FULL)
             return;
-        if (result == BUS_PUBLISH_ERROR)
+        if (result == BUS_PUBLISH_ERROR) {
+            char subject[BUS_SUBJECT_BUF];
+            bus_view_copy(r.piece[0], subject, sizeof subject);
+            refused(o, subject, r.piece[1], r.piece[2], bus_err_text());
+        }
+        feed_fifo_pop(&o->waiting);
+    }
+}
+
+static void drain_side(feed_outbox *o)
+{
+    feed_fifo_record r;
+    while (feed_fifo_front(&o->side_waiting, &r)) {
+        bool lifecycle = r.piece[0].len > 0;
+        bus_publish_result result = lifecycle ? send_waiting(o, o->side, &r) : send_letter(o, &r);
+        if (result == BUS_PUBLISH_FULL)
+            return;
+        if (result == BUS_PUBLISH_ERROR && lifecycle)
             bus_error("not published: %s", bus_err_text());
-        feed_fifo_pop(fifo);
+        feed_fifo_pop(&o->side_waiting);
     }
 }
 
@@ -108,8 +206,8 @@ void feed_outbox_turn(feed_outbox *o)
 {
     bus_publisher_poll(o->lane);
     bus_publisher_poll(o->side);
-    drain(o, false);
-    drain(o, true);
+    drain(o);
+    drain_side(o);
 }
 
 bool feed_outbox_ready(const feed_outbox *o)
@@ -119,10 +217,20 @@ bool feed_outbox_ready(const feed_outbox *o)
 
 bool feed_outbox_empty(const feed_outbox *o)
 {
-    return feed_outbox_ready(o) && bus_publisher_pending(o->lane) == 0;
+    return feed_outbox_ready(o) && o->side_waiting.count == 0 &&
+           bus_publisher_pending(o->lane) == 0 && bus_publisher_pending(o->side) == 0;
 }
 
-static void keep(feed_fifo *fifo, const char *subject, const bus_event *event, bool *lost)
+// Why it cannot be written is our own mistake, and the text says which.
+static void unwritable(feed_outbox *o, const char *subject, const bus_event *event)
+{
+    char why[512];
+    snprintf(why, sizeof why, "%s", bus_err_text());
+    refused(o, subject, (bus_view){0}, event->data, why);
+}
+
+// False: it can never be written, bus_err_text tells why.
+static bool keep(feed_fifo *fifo, const char *subject, const bus_event *event, bool *lost)
 {
     static _Thread_local uint8_t buf[BUS_EVENT_SIZE_MAX];
     char id[BUS_DEDUP_TEXT];
@@ -131,13 +239,12 @@ static void keep(feed_fifo *fifo, const char *subject, const bus_event *event, b
     bus_err err = bus_event_encode(&p, event);
     if (!err)
         err = bus_identity_dedup(id, sizeof id, event->runid, event->source, event->id, &id_len);
-    if (err) {
-        bus_error("not published: %s", bus_err_text());
-        return;
-    }
+    if (err)
+        return false;
     const bus_view piece[3] = {bus_view_of(subject), {id, id_len}, {(const char *)p.buf, p.len}};
     if (!feed_fifo_push(fifo, 0, piece) && lost)
         *lost = true;
+    return true;
 }
 
 void feed_outbox_event(feed_outbox *o, const char *subject, const bus_event *event)
@@ -148,33 +255,31 @@ void feed_outbox_event(feed_outbox *o, const char *subject, const bus_event *eve
         case BUS_PUBLISH_SENT:
             return;
         case BUS_PUBLISH_ERROR:
-            o->refused++;
-            bus_error("not published: %s", bus_err_text());
+            unwritable(o, subject, event);
+            drain_side(o);
             return;
         case BUS_PUBLISH_FULL:
             break;
         }
     }
-    keep(&o->waiting, subject, event, &o->lost);
+    if (!keep(&o->waiting, subject, event, &o->lost)) {
+        unwritable(o, subject, event);
+        drain_side(o);
+    }
 }
 
 void feed_outbox_lifecycle(feed_outbox *o, const char *subject, const bus_event *event)
 {
-    keep(&o->side_waiting, subject, event, NULL);
-    drain(o, true);
+    if (!keep(&o->side_waiting, subject, event, NULL))
+        bus_error("not published: %s", bus_err_text());
+    drain_side(o);
 }
 
 void feed_outbox_dead_letter(feed_outbox *o, bus_view bytes, const char *reason,
                              bus_recorded_time received)
 {
-    char plain[1024]; // a header has no line ends, and the reason may quote the bytes
-    snprintf(plain, sizeof plain, "%s", reason);
-    for (char *at = plain; *at; at++)
-        if ((unsigned char)*at < 0x20 || (unsigned char)*at > 0x7e)
-            *at = '?';
-    const bus_view piece[3] = {{"", 0}, bus_view_of(plain), bytes};
-    o->dead_letters++;
-    if (!feed_fifo_push(&o->side_waiting, received.ns, piece))
-        bus_error("a dead letter is lost, too many wait for the broker: %s", reason);
-    drain(o, true);
+    char lane[64];
+    snprintf(lane, sizeof lane, "act.exchange.%s", o->venue);
+    keep_letter(o, &(letter){.from = lane, .bytes = bytes, .reason = reason, .received = received});
+    drain_side(o);
 }

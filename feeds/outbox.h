@@ -9,13 +9,21 @@
 #include "bus/nats/publisher.h"
 #include "feeds/fifo.h"
 
+// What went wrong since feed_outbox_complaint was last asked: how many, and the first of them.
+typedef struct {
+    uint64_t count;
+    char first[512];
+} feed_complaint;
+
 typedef struct {
     bus_publisher *lane, *side;
     feed_fifo waiting, side_waiting;
     const char *venue;
+    char feed_lane[80]; // in front of the subjects of feed.…
     uint64_t tag;
-    uint64_t published, acknowledged, refused, dead_letters;
-    bool lost; // something could not be kept: the caller must begin anew
+    uint64_t published, acknowledged, refused, dead_letters, letters_lost;
+    feed_complaint refusals, losses; // events refused for good; dead letters that are lost
+    bool lost;                       // something could not be kept: the caller must begin anew
 } feed_outbox;
 
 bus_err feed_outbox_open(feed_outbox *o, const char *venue, const bus_conn_opts *conn,
@@ -24,12 +32,15 @@ void feed_outbox_close(feed_outbox *o); // gives up what is not acknowledged
 // feed_outbox_turn takes acks and sends what waits.
 void feed_outbox_turn(feed_outbox *o);
 bool feed_outbox_ready(const feed_outbox *o); // nothing waits for the lane
-bool feed_outbox_empty(const feed_outbox *o); // and everything is acknowledged
+bool feed_outbox_empty(const feed_outbox *o); // nothing waits at all, everything is acknowledged
 void feed_outbox_event(feed_outbox *o, const char *subject, const bus_event *event);
 // feed_outbox_lifecycle: an event for a topic beside the lanes; best effort.
 void feed_outbox_lifecycle(feed_outbox *o, const char *subject, const bus_event *event);
-// feed_outbox_dead_letter keeps bytes that could not become an event, with the reason.
+// feed_outbox_dead_letter keeps bytes that could not become an event, with the reason. Events that the
+// broker refuses for good become dead letters by themselves.
 void feed_outbox_dead_letter(feed_outbox *o, bus_view bytes, const char *reason,
                              bus_recorded_time received);
+// feed_complaint_take: false when there is none; else out has it and it begins anew.
+bool feed_complaint_take(feed_complaint *c, feed_complaint *out);
 
 #endif

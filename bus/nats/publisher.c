@@ -288,15 +288,18 @@ static void deliver(bus_publisher *pub)
     pub->delivering = true;
     bus_slot slot;
     while (bus_window_pop(&pub->window, &slot)) {
-        char words[256] = "";
-        if (slot.state == BUS_SLOT_REFUSED)
-            snprintf(words, sizeof words, "%.*s",
-                     BUS_VIEW_ARG(bus_window_words(&pub->window, &slot)));
         bus_ack ack = {.tag = slot.tag,
                        .stream_seq = slot.stream_seq,
                        .duplicate = slot.duplicate,
                        .err = slot.err,
-                       .text = words};
+                       .text = slot.words ? slot.words : "",
+                       .subject = ""};
+        if (slot.state == BUS_SLOT_REFUSED) {
+            bus_frame m = bus_frame_at(bus_window_popped(&pub->window, &slot));
+            ack.subject = m.subject;
+            ack.msg_id = bus_frame_id(&m);
+            ack.payload = m.payload;
+        }
         if (pub->on_ack)
             pub->on_ack(pub->on_ack_ctx, &ack);
     }

@@ -18,6 +18,9 @@ typedef struct {
     bus_err
         err; // BUS_OK, or why it can never be stored (too large). "Not now" (no stream, store full) is retried
     const char *text; // its words; "" when OK
+    // Of a refused one the message itself, until the callback ends or sends: "" and empty when OK.
+    const char *subject;
+    bus_view msg_id, payload;
 } bus_ack;
 typedef void (*bus_ack_fn)(
     void *ctx, const bus_ack *ack); // on the owner's thread, from poll/wait, in order of sending

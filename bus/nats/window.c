@@ -27,6 +27,9 @@ bus_err bus_window_init(bus_window *w, uint32_t msgs_max, uint32_t bytes_max)
 
 void bus_window_release(bus_window *w)
 {
+    for (uint64_t n = w->head; n < w->tail; n++)
+        free(w->slots[n & (w->slots_max - 1)].words);
+    free(w->words);
     free(w->slots);
     free(w->arena);
     *w = (bus_window){0};
@@ -199,9 +202,7 @@ void bus_window_refused(bus_window *w, uint64_t number, bus_err err, const char 
     if (!slot)
         return;
     slot->err = err;
-    size_t len = strlen(words) < slot->len ? strlen(words) : slot->len;
-    memcpy(w->arena + slot->offset, words, len); // the message is not needed any more
-    slot->len = (uint32_t)len;
+    slot->words = strdup(words); // rare; NULL when memory is out
 }
 
 // What was sent behind it is left to be answered first (DRAIN), so that the probe that follows the pause
@@ -218,7 +219,7 @@ void bus_window_declined(bus_window *w, uint64_t number)
     w->mode = BUS_WINDOW_DRAIN;
 }
 
-bus_view bus_window_words(const bus_window *w, const bus_slot *slot)
+bus_view bus_window_popped(const bus_window *w, const bus_slot *slot)
 {
     return (bus_view){(const char *)w->arena + slot->offset, slot->len};
 }
@@ -231,6 +232,9 @@ bool bus_window_pop(bus_window *w, bus_slot *out)
     if (slot->state != BUS_SLOT_STORED && slot->state != BUS_SLOT_REFUSED)
         return false;
     *out = *slot;
+    free(w->words);
+    w->words = slot->words;
+    slot->words = NULL;
     w->arena_head = (uint32_t)(((uint64_t)w->arena_head + slot->span) % w->arena_bytes);
     w->arena_used -= slot->span;
     w->head++;

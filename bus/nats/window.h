@@ -35,6 +35,7 @@ typedef struct {
     uint32_t tries; // that may have reached the broker
     bus_mono first; // when the first of them was
     bus_err err;    // REFUSED
+    char *words;    // why; the window's
     bool duplicate;
 } bus_slot;
 
@@ -51,6 +52,7 @@ typedef struct {
     bus_window_mode mode;
     bus_mono pause_until;
     bus_span pause; // length of the next pause
+    char *words;    // of the refused message that was popped last
 } bus_window;
 
 bus_err bus_window_init(bus_window *w, uint32_t msgs_max, uint32_t bytes_max);
@@ -81,10 +83,11 @@ void bus_window_stored(bus_window *w, uint64_t number, uint64_t stream_seq, bool
 void bus_window_refused(bus_window *w, uint64_t number, bus_err err, const char *words); // for good
 void bus_window_declined(bus_window *w, uint64_t number);                                // not now
 
-// bus_window_pop takes the head when it is done; false when it is not.
+// bus_window_pop takes the head when it is done; false when it is not. The words of one that was refused
+// are valid until the next bus_window_pop.
 bool bus_window_pop(bus_window *w, bus_slot *out);
-// bus_window_words: why a popped message was refused; valid until the next bus_window_put.
-bus_view bus_window_words(const bus_window *w, const bus_slot *slot);
+// bus_window_popped: the bytes of a popped message; valid until the next bus_window_room.
+bus_view bus_window_popped(const bus_window *w, const bus_slot *slot);
 static inline uint32_t bus_window_count(const bus_window *w)
 {
     return (uint32_t)(w->tail - w->head);

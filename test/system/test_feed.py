@@ -160,6 +160,48 @@ def test_what_is_no_frame_is_kept_with_its_reason(market, bus, kind):
     expect_healed(bus, market)
 
 
+def limit_messages(bus, stream, size):
+    config = bus.call(bus.js.stream_info(stream)).config
+    config.max_msg_size = size
+    bus.call(bus.js.update_stream(config))
+
+
+def metric(daemon, name):
+    return int(re.search(rf"^{name} (\d+)$", daemon.get("/metrics")[1], re.M)[1])
+
+
+def test_an_event_that_the_stream_never_takes_is_a_dead_letter_and_told(stack, bus):
+    stack.start("stored")
+    limit_messages(bus, "ACT", 2500)  # no snapshot fits
+    exchange = Exchange(stack, "--symbols", "BTCUSDT", "--rate", "400")
+    feedd = start_feed(stack, exchange, ["BTCUSDT"], SPOT)
+    tally = wait_events(bus, lambda t: t.events("degraded"))
+    told = tally.events("degraded")[0]["data"]
+    assert told["reason"] == "event_refused" and "orderbook.snapshot.BTCUSDT" in told["text"]
+    letters = bus.read("DLQ")
+    assert letters
+    for letter in letters:
+        event = msgpack.unpackb(letter.data, raw=False)
+        assert letter.headers["Dlq-Subject"] == "act.exchange.binance.orderbook.snapshot.BTCUSDT"
+        assert letter.headers["Nats-Msg-Id"] == f"{event['source']}#{event['id']}"
+        assert "size" in letter.headers["Dlq-Reason"] and event["data"]["bids"]
+    assert metric(feedd, "tradelane_feedd_events_refused_total") == len(letters)
+    assert metric(feedd, "tradelane_feedd_dead_letters_lost_total") == 0
+    wait_events(bus, lambda t: len(t.ids) > len(tally.ids) + 100)  # everything else goes on
+
+
+def test_a_dead_letter_that_is_refused_is_counted_and_told(stack, bus):
+    stack.start("stored")
+    limit_messages(bus, "DLQ", 100)
+    exchange = Exchange(stack, "--symbols", "BTCUSDT", "--rate", "400")
+    feedd = start_feed(stack, exchange, ["BTCUSDT"], SPOT)
+    exchange.fault("garbage", count=3)
+    tally = wait_events(bus, lambda t: t.events("degraded"))
+    assert tally.events("degraded")[0]["data"]["reason"] == "dead_letter_lost"
+    feedd.wait_line("dead letter .* is lost: the broker says: message size")
+    assert metric(feedd, "tradelane_feedd_dead_letters_lost_total") > 0 and not bus.read("DLQ")
+
+
 def test_silence_is_told_and_a_half_open_connection_replaced(market, bus):
     market.fault("half_open", for_ms=30000)
     tally = wait_events(bus, lambda t: len(t.events("connected")) == 2)

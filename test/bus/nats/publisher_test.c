@@ -18,7 +18,8 @@ static bus_conn *conn;
 typedef struct {
     uint64_t acked, refused, duplicates, last_tag, last_seq;
     bool disorder;
-    char words[256];
+    char words[256], refused_subject[64], refused_id[64];
+    size_t refused_len;
 } acks;
 static acks seen;
 
@@ -31,6 +32,9 @@ static void on_ack(void *ctx, const bus_ack *ack)
     if (ack->err) {
         seen.refused++;
         snprintf(seen.words, sizeof seen.words, "%s", ack->text);
+        snprintf(seen.refused_subject, sizeof seen.refused_subject, "%s", ack->subject);
+        bus_view_copy(ack->msg_id, seen.refused_id, sizeof seen.refused_id);
+        seen.refused_len = ack->payload.len;
         return;
     }
     seen.disorder |= ack->stream_seq <= seen.last_seq;
@@ -241,6 +245,9 @@ Test(publisher, refuses_what_can_never_be_stored_and_goes_on, .init = setup, .fi
     test_ok(bus_publisher_wait(pub, BUS_SPAN_S(10)));
     cr_assert(seen.acked == 2 && seen.refused == 1 && !seen.disorder);
     cr_assert(strstr(seen.words, "size"), "%s", seen.words);
+    cr_assert_str_eq(seen.refused_subject, subject, "what was refused is handed back");
+    cr_assert_str_eq(seen.refused_id, "urn:test#2");
+    cr_assert_eq(seen.refused_len, sizeof big);
     bus_publisher_close(pub);
 }
 
