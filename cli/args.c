@@ -13,7 +13,7 @@ const lane_option lane_bus_options[] = {
      "broker, nats://host:port (default: $TRADELANE_NATS_URL, $NATS_URL, local)"},
     {"context", 0, "NAME", "connection of the nats CLI's context NAME ($NATS_CONTEXT)"},
     {"creds", 0, "FILE", "credentials file ($TRADELANE_NATS_CREDS)"},
-    {"timeout", 0, "SPAN", "how long to wait for an answer (default: 5s)"},
+    {"timeout", 0, "SPAN", "how long to wait for an answer (default: $TRADELANE_TIMEOUT, 5s)"},
     {0},
 };
 

@@ -6,6 +6,7 @@
 
 #include "bus/nats/kv.h"
 #include "bus/nats/stream.h"
+#include "cli/http.h"
 #include "cli/services.h"
 #include "cli/verbs.h"
 
@@ -13,6 +14,7 @@ typedef enum { OK, WARN, FAIL } verdict;
 
 typedef struct {
     lane_cli *cli;
+    uint64_t monitor; // port, where asked for
     int failed;
 } doctor;
 
@@ -53,21 +55,6 @@ static void check_files(doctor *d)
     say(d, limit.rlim_cur < 1024 ? FAIL : OK, "open files", found, "raise it: ulimit -n 65536");
 }
 
-static void check_disk(doctor *d)
-{
-    struct statvfs fs;
-    char found[96];
-    if (statvfs(".", &fs) != 0)
-        return;
-    double free_gib = (double)fs.f_bavail * (double)fs.f_frsize / (1 << 30);
-    snprintf(found, sizeof found, "%.1f GiB free here", free_gib);
-    say(d,
-        free_gib < 1    ? FAIL
-        : free_gib < 10 ? WARN
-                        : OK,
-        "disk", found, "ACT alone may take 4 GiB: make room, or lower act_bytes of stored");
-}
-
 // --- the broker ----------------------------------------------------------------------------------------
 
 static bool check_broker(doctor *d)
@@ -90,13 +77,21 @@ static bool check_broker(doctor *d)
     return true;
 }
 
-// Only the system account may ask the server for its settings; with one account nobody has to.
-static void check_sync(doctor *d)
+// The JSON that a request is answered with (new reference), or NULL; *err: why there was no answer.
+static json_t *ask(const doctor *d, const char *subject, bus_span timeout, bus_err *err)
 {
     bus_msg *reply = NULL;
-    bus_err err = bus_request(d->cli->conn, "$SYS.REQ.SERVER.PING.JSZ", NULL, 0, (bus_view){0},
-                              BUS_SPAN_MS(300), &reply);
-    if (err) {
+    *err = bus_request(d->cli->conn, subject, NULL, 0, (bus_view){0}, timeout, &reply);
+    bus_view text = *err ? (bus_view){0} : bus_msg_payload(reply);
+    json_t *answer = text.len ? json_loadb(text.ptr, text.len, 0, NULL) : NULL;
+    bus_msg_release(reply);
+    return answer;
+}
+
+static void check_sync(doctor *d, const json_t *server)
+{
+    char found[64];
+    if (!server) {
         say(d, WARN, "sync_interval",
             "cannot be seen from this account (2 min unless the server's file says otherwise)",
             "an acknowledged event may be lost in a power cut within it: jetstream { "
@@ -104,42 +99,121 @@ static void check_sync(doctor *d)
             "always } if that matters");
         return;
     }
-    bus_view text = bus_msg_payload(reply);
-    json_t *answer = json_loadb(text.ptr ? text.ptr : "", text.len, 0, NULL);
-    json_t *config = json_object_get(json_object_get(answer, "data"), "config");
-    char found[64];
+    json_t *config = json_object_get(server, "config");
     snprintf(found, sizeof found, "%.3f s",
              (double)json_integer_value(json_object_get(config, "sync_interval")) / 1e9);
     say(d, OK, "sync_interval", found, "");
-    json_decref(answer);
-    bus_msg_release(reply);
+}
+
+// --- where the broker keeps what is recorded -------------------------------------------------------------
+
+static double gib(json_int_t bytes)
+{
+    return (double)bytes / (1 << 30);
+}
+
+// Room, in GiB, for what streams may still grow by, and for one more scenario's stream.
+static verdict room(double left, double promised)
+{
+    return left < 1 ? FAIL : left < promised + 1 ? WARN : OK;
+}
+
+// The store's folder, when the broker is on this machine: only then is its disk one we can look at.
+static bool look_at_store(doctor *d, const json_t *config, double promised)
+{
+    struct statvfs fs;
+    char found[256];
+    const char *folder = json_string_value(json_object_get(config, "store_dir"));
+    if (!lane_has(d->cli, "monitor") || !folder || statvfs(folder, &fs) != 0)
+        return false;
+    double left = (double)fs.f_bavail * (double)fs.f_frsize / (1 << 30);
+    snprintf(found, sizeof found,
+             "%.1f GiB free on the broker's disk (%s), streams may grow by %.1f", left, folder,
+             promised);
+    say(d, room(left, promised), "storage", found,
+        "make room on that disk, or lower act_bytes of stored");
+    return true;
+}
+
+// What the broker holds and may hold: of the whole server when it tells us (`server`), else of this account.
+static void check_storage(doctor *d, const json_t *server, const json_t *account)
+{
+    const json_t *config = json_object_get(server, "config");
+    const json_t *from = server ? server : account;
+    json_int_t used = json_integer_value(json_object_get(from, "storage"));
+    json_int_t reserved = json_integer_value(json_object_get(from, "reserved_storage"));
+    json_int_t limit = json_integer_value(
+        json_object_get(server ? config : json_object_get(account, "limits"), "max_storage"));
+    double promised = reserved > used ? gib(reserved - used) : 0;
+    char found[256];
+    if (look_at_store(d, config, promised))
+        return;
+    if (limit > 0) {
+        snprintf(found, sizeof found,
+                 "%.1f of at most %.1f GiB in use %s, streams may grow by %.1f", gib(used),
+                 gib(limit), server ? "by the broker" : "by this account", promised);
+        say(d, room(gib(limit - used), promised), "storage", found,
+            "raise max_file of the broker or the account's limit, or lower act_bytes of stored");
+        return;
+    }
+    snprintf(
+        found, sizeof found,
+        "%.1f GiB in use, streams may grow by %.1f; this account has no limit, and how much is "
+        "free on the broker's disk cannot be seen from it",
+        gib(used), promised);
+    say(d, WARN, "storage", found,
+        "`df` on the broker's machine tells, or its monitoring port: nats-server -m 8222, "
+        "lane doctor --monitor 8222");
+}
+
+// The server as a whole, from its monitoring port, or over the bus where the account may ask. New reference.
+static json_t *ask_server(doctor *d)
+{
+    bus_err err;
+    int status = 0;
+    json_t *body = NULL;
+    if (!lane_has(d->cli, "monitor")) {
+        json_t *answer = ask(d, "$SYS.REQ.SERVER.PING.JSZ", BUS_SPAN_MS(300), &err);
+        body = json_incref(json_object_get(answer, "data"));
+        json_decref(answer);
+        return body;
+    }
+    err = lane_http_json((int)d->monitor, "/jsz?config=true", &status, &body);
+    if (!err && (status != 200 || !json_object_get(body, "config")))
+        err = bus_fail(BUS_EINVAL,
+                       "GET /jsz: port %d is no broker's monitoring port, or it has no JetStream",
+                       (int)d->monitor);
+    if (err) {
+        say(d, WARN, "monitoring", bus_err_text(), "nats-server -m PORT opens one");
+        json_decref(body);
+        body = NULL;
+    }
+    return body;
 }
 
 static void check_jetstream(doctor *d)
 {
-    bus_msg *reply = NULL;
-    bus_err err =
-        bus_request(d->cli->conn, "$JS.API.INFO", NULL, 0, (bus_view){0}, d->cli->timeout, &reply);
-    bus_view text = err ? (bus_view){0} : bus_msg_payload(reply);
-    json_t *answer = text.len ? json_loadb(text.ptr, text.len, 0, NULL) : NULL;
-    if (err || json_object_get(answer, "error") || !answer)
+    bus_err err;
+    json_t *account = ask(d, "$JS.API.INFO", d->cli->timeout, &err);
+    json_t *server = ask_server(d);
+    if (!account || json_object_get(account, "error")) {
         say(d, FAIL, "jetstream", err ? bus_err_text() : "refused for this user",
             "the broker needs -js (or jetstream in its file) and this account the right to use it");
-    else
+    } else {
         say(d, OK, "jetstream", "enabled for this account", "");
-    json_decref(answer);
-    bus_msg_release(reply);
+        check_storage(d, server, account);
+    }
+    check_sync(d, server);
+    json_decref(account);
+    json_decref(server);
 }
 
 // Who we are to the broker. A user without permissions may do everything, also publish on sc.LIVE.
 static void check_rights(doctor *d)
 {
-    bus_msg *reply = NULL;
+    bus_err err;
     char found[160];
-    bus_err err = bus_request(d->cli->conn, "$SYS.REQ.USER.INFO", NULL, 0, (bus_view){0},
-                              d->cli->timeout, &reply);
-    bus_view text = err ? (bus_view){0} : bus_msg_payload(reply);
-    json_t *answer = text.len ? json_loadb(text.ptr, text.len, 0, NULL) : NULL;
+    json_t *answer = ask(d, "$SYS.REQ.USER.INFO", d->cli->timeout, &err);
     json_t *me = json_object_get(answer, "data");
     const char *user = json_string_value(json_object_get(me, "user"));
     const char *account = json_string_value(json_object_get(me, "account"));
@@ -151,7 +225,6 @@ static void check_rights(doctor *d)
     say(d, limited ? OK : WARN, "rights", err ? bus_err_text() : found,
         "fine on one machine; for production use one account a side, with allow-lists");
     json_decref(answer);
-    bus_msg_release(reply);
 }
 
 // --- what should be there ------------------------------------------------------------------------------
@@ -274,11 +347,14 @@ static void check_feeds(doctor *d)
 static int run_doctor(lane_cli *cli)
 {
     doctor d = {.cli = cli};
+    bus_err err = lane_opt_u64(cli, "monitor", 0, &d.monitor);
+    if (!err && lane_has(cli, "monitor") && (d.monitor < 1 || d.monitor > 65535))
+        err = bus_fail(BUS_EUSAGE, "--monitor %llu is no port", (unsigned long long)d.monitor);
+    if (err)
+        return lane_fail(cli, err);
     check_clock(&d);
     check_files(&d);
-    check_disk(&d);
     if (check_broker(&d)) {
-        check_sync(&d);
         check_jetstream(&d);
         check_rights(&d);
         check_stores(&d);
@@ -289,8 +365,13 @@ static int run_doctor(lane_cli *cli)
     return d.failed ? 1 : 0;
 }
 
+static const lane_option doctor_options[] = {
+    {"monitor", 0, "PORT", "the broker's monitoring port on this machine: its disk and settings"},
+    {0},
+};
+
 const lane_verb lane_doctor_verbs[] = {
-    {"doctor", "", 0, 0, "machine, broker and stack: what is in order, and what to do", NULL,
-     run_doctor},
+    {"doctor", "", 0, 0, "machine, broker and stack: what is in order, and what to do",
+     doctor_options, run_doctor},
     {0},
 };

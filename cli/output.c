@@ -99,21 +99,71 @@ void lane_rows(const lane_cli *cli, const lane_column *columns, json_t *rows)
     json_decref(rows);
 }
 
-void lane_object(const lane_cli *cli, json_t *object)
+// {"name", "value"} and nothing else: a setting, shown as one.
+static bool is_setting(const json_t *value)
+{
+    return json_object_size(value) == 2 && json_is_string(json_object_get(value, "name")) &&
+           json_object_get(value, "value");
+}
+
+static void print_field(const char *path, const json_t *value);
+
+// "path.name: value"; a list's parts are numbered from 1 where they have no name of their own.
+static void print_part(const char *path, const char *name, const json_t *value)
+{
+    char longer[256];
+    snprintf(longer, sizeof longer, "%s%s%s", path, path[0] ? "." : "", name);
+    print_field(longer, value);
+}
+
+static void print_list(const char *path, const json_t *list)
+{
+    size_t i;
+    json_t *one;
+    bool nested = false;
+    json_array_foreach(list, i, one) nested |= json_is_object(one) || json_is_array(one);
+    if (!nested && json_array_size(list))
+        printf("%s: ", path);
+    json_array_foreach(list, i, one)
+    {
+        char number[24], *text = nested ? NULL : to_text(one);
+        snprintf(number, sizeof number, "%zu", i + 1);
+        if (!nested)
+            printf("%s%s", i ? ", " : "", text);
+        else if (is_setting(one))
+            print_part(path, json_string_value(json_object_get(one, "name")),
+                       json_object_get(one, "value"));
+        else
+            print_part(path, number, one);
+        free(text);
+    }
+    if (!nested && json_array_size(list))
+        putchar('\n');
+}
+
+static void print_field(const char *path, const json_t *value)
 {
     const char *name;
-    json_t *value;
+    json_t *part;
+    if (json_is_object(value)) {
+        json_object_foreach((json_t *)value, name, part) print_part(path, name, part);
+    } else if (json_is_array(value)) {
+        print_list(path, value);
+    } else {
+        char *text = to_text(value);
+        if (text[0])
+            printf("%s: %s\n", path, text);
+        free(text);
+    }
+}
+
+void lane_object(const lane_cli *cli, json_t *object)
+{
     if (cli->json) {
         lane_json_line(object);
         return;
     }
-    json_object_foreach(object, name, value)
-    {
-        char *text = to_text(value);
-        if (text[0])
-            printf("%s: %s\n", name, text);
-        free(text);
-    }
+    print_field("", object);
     json_decref(object);
 }
 

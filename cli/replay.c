@@ -1,4 +1,5 @@
 // lane replay: replays, through their service. Source: schemas/specs/replay.md.
+#include <ctype.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -141,42 +142,68 @@ static int follow_to_end(lane_cli *cli, const char *selector)
 
 // --- starting ----------------------------------------------------------------------------------------
 
-// A range's end is a sequence, or a time.
-static void set_point(json_t *request, const char *value, const char *seq, const char *time)
+// A range's end is a sequence, or a time. `what` names it to who typed it.
+static bus_err set_point(json_t *request, const char *what, const char *value, const char *seq,
+                         const char *time)
 {
     uint64_t number;
+    int64_t ns;
     if (value && bus_view_u64(bus_view_of(value), &number))
         json_object_set_new(request, seq, json_string(value));
+    else if (value && bus_time_parse(bus_view_of(value), &ns))
+        return bus_fail(BUS_EUSAGE, "%s '%s' is neither a sequence nor a time (RFC 3339)", what,
+                        value);
     else if (value)
         json_object_set_new(request, time, json_string(value));
+    return BUS_OK;
 }
 
-static json_t *start_request(const lane_cli *cli)
+// "max", or a factor with an x; the service knows its range.
+static bus_err check_speed(const char *value)
+{
+    const char *digit = value;
+    bool point = false;
+    if (strcmp(value, "max") == 0)
+        return BUS_OK;
+    for (; isdigit((unsigned char)*digit) || (*digit == '.' && !point); digit++)
+        point |= *digit == '.';
+    return digit > value + point && strcmp(digit, "x") == 0
+               ? BUS_OK
+               : bus_fail(BUS_EUSAGE, "speed '%s' is neither max nor a factor such as 1x, 0.5x",
+                          value);
+}
+
+static bus_err start_request(const lane_cli *cli, json_t **out)
 {
     const char *scenario, *stream = lane_arg(cli, 0);
     json_t *scenarios = json_array();
     for (int at = 0; (scenario = lane_args_next(&cli->args, "scenario", &at));)
         json_array_append_new(scenarios, json_string(scenario));
+    bus_span join = {0};
     json_t *request =
         json_pack("{s:s,s:s,s:o,s:s,s:b}", "stream", stream ? stream : "ACT", "selector",
                   lane_opt(cli, "selector", ""), "scenarios", scenarios, "speed",
                   lane_opt(cli, "speed", "max"), "paused", lane_has(cli, "paused"));
-    set_point(request, lane_opt(cli, "from", NULL), "from_seq", "from_time");
-    set_point(request, lane_opt(cli, "to", NULL), "to_seq", "to_time");
-    return request;
+    *out = request;
+    bus_err err = lane_opt_span(cli, "join-timeout", "0", &join);
+    json_object_set_new(request, "join_timeout_ms", json_integer(join.ns / 1000000));
+    if (!err)
+        err = check_speed(lane_opt(cli, "speed", "max"));
+    if (!err)
+        err = set_point(request, "--from", lane_opt(cli, "from", NULL), "from_seq", "from_time");
+    if (!err)
+        err = set_point(request, "--to", lane_opt(cli, "to", NULL), "to_seq", "to_time");
+    return err;
 }
 
 static int run_start(lane_cli *cli)
 {
     static const lane_rpc rpc = RPC("Start", start_replay_request);
     const char *selector = lane_opt(cli, "selector", NULL);
-    json_t *reply = NULL;
-    bus_span join = {0};
+    json_t *reply = NULL, *request;
     if (!selector)
         return lane_fail(cli, bus_fail(BUS_EUSAGE, "--selector is missing: hyp.<selector>.…"));
-    bus_err err = lane_opt_span(cli, "join-timeout", "0", &join);
-    json_t *request = start_request(cli);
-    json_object_set_new(request, "join_timeout_ms", json_integer(join.ns / 1000000));
+    bus_err err = start_request(cli, &request);
     if (err) {
         json_decref(request);
         return lane_fail(cli, err);
@@ -215,6 +242,9 @@ static int run_step(lane_cli *cli)
 {
     static const lane_rpc rpc = RPC("Step", step_replay_request);
     const char *count = lane_arg(cli, 1);
+    uint64_t number;
+    if (count && !bus_view_u64(bus_view_of(count), &number))
+        return lane_fail(cli, bus_fail(BUS_EUSAGE, "'%s' is not a whole number of events", count));
     json_t *request = selector_request(cli);
     json_object_set_new(request, "count", json_string(count ? count : "1"));
     return lane_call_object(cli, &rpc, request);
@@ -224,13 +254,20 @@ static int run_seek(lane_cli *cli)
 {
     static const lane_rpc rpc = RPC("Seek", seek_replay_request);
     json_t *request = selector_request(cli);
-    set_point(request, lane_arg(cli, 1), "seq", "time");
+    bus_err err = set_point(request, "target", lane_arg(cli, 1), "seq", "time");
+    if (err) {
+        json_decref(request);
+        return lane_fail(cli, err);
+    }
     return lane_call_object(cli, &rpc, request);
 }
 
 static int run_speed(lane_cli *cli)
 {
     static const lane_rpc rpc = RPC("SetSpeed", set_replay_speed_request);
+    bus_err err = check_speed(lane_arg(cli, 1));
+    if (err)
+        return lane_fail(cli, err);
     json_t *request = selector_request(cli);
     json_object_set_new(request, "speed", json_string(lane_arg(cli, 1)));
     return lane_call_object(cli, &rpc, request);

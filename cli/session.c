@@ -46,7 +46,8 @@ int lane_session_run(const lane_verb *verb, int argc, char **argv)
         return 0;
     }
     cli.json = lane_args_has(&cli.args, "json");
-    err = lane_opt_span(&cli, "timeout", "5s", &cli.timeout);
+    const char *timeout = getenv("TRADELANE_TIMEOUT");
+    err = lane_opt_span(&cli, "timeout", timeout && *timeout ? timeout : "5s", &cli.timeout);
     if (err)
         return lane_fail(&cli, err);
     struct sigaction action = {.sa_handler = on_signal};

@@ -47,7 +47,8 @@ typedef struct {
 } lane_column;
 // lane_rows prints an array of objects: a table, or with --json each as a line. Takes over `rows`.
 void lane_rows(const lane_cli *cli, const lane_column *columns, json_t *rows);
-// lane_object prints one object: "field: value" lines, or with --json one line. Takes over `object`.
+// lane_object prints one object: "field: value" lines, those of nested ones as "market.lane: hyp", or with
+// --json one line. Takes over `object`.
 void lane_object(const lane_cli *cli, json_t *object);
 void lane_json_line(json_t *value);    // takes over
 json_t *lane_json_view(bus_view text); // a string; bytes that are not UTF-8 become null

@@ -228,19 +228,37 @@ static bool take_part(output *out, bus_participant *part, uint64_t *last, bus_er
     return true;
 }
 
-static bus_err join(output *out)
+// A participant waits for its replay, however long: so it says what it waits for.
+static void say_waiting(const lane_cli *cli, const char *selector)
+{
+    bus_kv_entry entry = {0};
+    bus_err err = bus_kv_get(cli->conn, "replays", selector, &entry);
+    json_t *record =
+        err ? NULL : json_loadb(entry.value.ptr ? entry.value.ptr : "", entry.value.len, 0, NULL);
+    const char *state = json_string_value(json_object_get(record, "state"));
+    bool running = state && (strcmp(state, "starting") == 0 || strcmp(state, "running") == 0 ||
+                             strcmp(state, "paused") == 0);
+    if (!running)
+        fprintf(stderr,
+                "lane sub: no replay runs on '%s'%s%s; waiting for one "
+                "(lane replay start --selector %s)\n",
+                selector, state ? ", the last one is " : "", state ? state : "", selector);
+    json_decref(record);
+    bus_kv_entry_release(&entry);
+}
+
+static bus_err join(output *out, const char *selector)
 {
     lane_cli *cli = out->cli;
-    char selector[BUS_LANE_NAME_MAX + 1];
     bus_participant *part = NULL;
     uint64_t last = 0;
-    bus_err err = selector_of(cli, selector, sizeof selector);
+    bus_participant_opts opts = {.selector = selector,
+                                 .name = lane_opt(cli, "join", ""),
+                                 .filters = cli->args.arg,
+                                 .filter_count = (size_t)cli->args.args};
+    bus_err err = bus_participant_open(&part, cli->conn, &opts);
     if (!err)
-        err = bus_participant_open(&part, cli->conn,
-                                   &(bus_participant_opts){.selector = selector,
-                                                           .name = lane_opt(cli, "join", ""),
-                                                           .filters = cli->args.arg,
-                                                           .filter_count = (size_t)cli->args.args});
+        say_waiting(cli, selector);
     while (!err && wanted_more(out) && take_part(out, part, &last, &err))
         ;
     bus_participant_close(part);
@@ -250,11 +268,15 @@ static bus_err join(output *out)
 static int run_sub(lane_cli *cli)
 {
     output out = {.cli = cli, .raw = lane_has(cli, "raw")};
+    char selector[BUS_LANE_NAME_MAX + 1];
+    bool joins = lane_has(cli, "join");
     bus_err err = lane_opt_u64(cli, "count", UINT64_MAX, &out.count);
+    if (!err && joins)
+        err = selector_of(cli, selector, sizeof selector);
     if (!err)
         err = lane_connect(cli);
     if (!err)
-        err = lane_has(cli, "join") ? join(&out) : watch(&out);
+        err = joins ? join(&out, selector) : watch(&out);
     bus_scratch_release(&out.scratch);
     return err ? lane_fail(cli, err) : 0;
 }

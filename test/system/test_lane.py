@@ -2,6 +2,9 @@
 
 import json
 import os
+import re
+import shutil
+import socket
 import subprocess
 import threading
 import time
@@ -103,12 +106,22 @@ def test_a_view_that_shows_nothing_says_why(store):
     (["kv", "get", "a", "b", "c"], "too much"), (["sub", "x", "--nope"], "unknown option '--nope'"),
     (["sub", "x", "--count"], "needs a value"), (["sub", "x", "--count", "many"], "not a whole number"),
     (["streams", "ls", "--json=1"], "takes no value"), (["streams", "ls", "--timeout", "5"], "--timeout"),
-    (["replay", "start"], "--selector"), (["export"], "one of the two"), (["sub", "act.>", "--join", "me", "--timeout", "1s"], ""),
+    (["replay", "start"], "--selector"), (["export"], "one of the two"), (["doctor", "--monitor", "99999"], "no port"),
+    (["sub", "act.>", "--join", "me"], "needs subjects on hyp.<selector>"),
+    (["sub", "hyp.a.>", "hyp.b.>", "--join", "me"], "subjects of one selector"),
 ])
 def test_mistakes_are_named_and_exit_2(args, says):
     done = lane(*args, env={**os.environ, "TRADELANE_NATS_URL": "nats://127.0.0.1:1"})
-    assert done.returncode == 2 or says == "", done.stderr
-    assert says in done.stderr
+    assert done.returncode == 2 and says in done.stderr, done.stderr
+
+
+def test_how_long_is_waited_is_an_option_or_a_variable():
+    away = {**os.environ, "TRADELANE_NATS_URL": "nats://127.0.0.1:1", "TRADELANE_TIMEOUT": "soon"}
+    assert lane("streams", "ls", env=away).returncode == 2
+    assert lane("streams", "ls", "--timeout", "100ms", env=away).returncode == 1
+    began = time.monotonic()
+    assert lane("streams", "ls", env={**away, "TRADELANE_TIMEOUT": "200ms"}).returncode == 1
+    assert time.monotonic() - began < 4 * places.PATIENCE
 
 
 def test_an_absent_broker_is_one_sentence():
@@ -247,6 +260,8 @@ def test_scenarios_live_and_die(store):
     assert made["market"] == {"lane": "hyp", "selector": "mon"} and made["strategy"] == {"lane": "hyp", "id": "sma"}
     assert made["parameters"] == [{"name": "sma.fast", "value": "7"}] and made["status"] == "active"
     assert [s["id"] for s in store.lane_json("scenario", "ls")] == ["LIVE", "bt1"]
+    text = store.lane("scenario", "get", "bt1").stdout.splitlines()
+    assert {"market.lane: hyp", "market.selector: mon", "strategy.id: sma", "parameters.sma.fast: 7"} <= set(text)
     for verb, status in (("pause", "paused"), ("archive", "archived"), ("restore", "active")):
         (now,) = store.lane_json("scenario", verb, "bt1")
         assert now["status"] == status
@@ -290,6 +305,11 @@ def test_a_paused_replay_is_stepped_sought_and_stopped(store):
     assert speed["speed"] == "10x"
     store.lane("replay", "stop", "mon")
     assert store.lane_json("replay", "get", "mon")[0]["state"] == "stopped"
+    for args, says in ((["seek", "mon", "yesterday"], "'yesterday' is neither"), (["step", "mon", "x"], "'x' is not a whole"),
+                       (["speed", "mon", "fast"], "'fast'"), (["start", "--selector", "x", "--to", "soon"], "--to 'soon'"),
+                       (["start", "--selector", "x", "--speed", ".x"], "'.x'")):
+        done = store.lane("replay", *args, check=False)
+        assert done.returncode == 2 and says in done.stderr, done.stderr
     for args, says in ((["start", "--selector", "LIVE"], "reserved"), (["start", "--selector", "x", "--from", 99], "99"),
                        (["start", "NOPE", "--selector", "x"], "NOPE"), (["pause", "none"], "none")):
         done = store.lane("replay", *args, check=False)
@@ -307,6 +327,17 @@ def test_who_takes_part_gets_everything_and_ends_with_the_replay(store):
     store.lane("replay", "resume", "mon")
     assert [json.loads(line)["seq"] for line in reader.lines()] == list(range(1, 31))
     assert store.lane("replay", "watch", "mon").stdout.startswith("mon finished")
+    text = store.lane("replay", "get", "mon").stdout
+    assert "\nparticipants.1.name: reader\n" in text and "{" not in text
+
+
+def test_who_joins_before_there_is_a_replay_is_told_what_is_waited_for(store):
+    record_trades(store, 2)
+    reader = Background(store, "sub", "hyp.zz.exchange.>", "--join", "me", "--json", "--count", 2)
+    said = reader.process.stderr.readline()
+    assert "no replay runs on 'zz'" in said and "lane replay start --selector zz" in said
+    store.lane("replay", "start", "--selector", "zz")
+    assert [json.loads(line)["seq"] for line in reader.lines()] == [1, 2]
 
 
 def test_what_a_scenario_decided_is_shown_from_its_record(store):
@@ -425,6 +456,7 @@ def test_doctor_says_what_is_missing(stack, broker):
     checks = {c["check"]: c for c in map(json.loads, after.stdout.splitlines())}
     assert checks["streams"]["verdict"] == checks["buckets"]["verdict"] == checks["stored"]["verdict"] == "ok"
     assert checks["rights"]["verdict"] == "warn"
+    assert checks["storage"]["verdict"] == "warn" and "cannot be seen" in checks["storage"]["found"]
     assert checks["scenario LIVE"]["verdict"] == "ok"
     assert stack["stored"].stop() == 0
     for harm in (["put", "scenarios", "LIVE", "{}"], ["del", "scenarios", "LIVE"]):
@@ -434,6 +466,29 @@ def test_doctor_says_what_is_missing(stack, broker):
         assert harmed.returncode == 1 and checks["scenario LIVE"]["verdict"] == "fail"
     away = lane("doctor", "--nats-url", "nats://127.0.0.1:1", "--timeout", "300ms", "--json")
     assert away.returncode == 1 and "nats-server -js" in away.stdout
+
+
+def test_doctor_looks_at_the_disk_of_the_broker(tmp_path, make_broker):
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    broker = make_broker(f"http: 127.0.0.1:{port}")
+    asked = lane("doctor", "--json", "--nats-url", broker.url, "--monitor", port, cwd="/")
+    checks = {c["check"]: c for c in map(json.loads, asked.stdout.splitlines())}
+    free = shutil.disk_usage(broker.folder).free / 2**30
+    measured = float(re.match(r"([0-9.]+) GiB free", checks["storage"]["found"])[1])
+    assert str(broker.folder) in checks["storage"]["found"] and abs(measured - free) < max(1, free / 10)
+    assert checks["sync_interval"]["found"] == "120.000 s"
+    wrong = lane("doctor", "--json", "--nats-url", broker.url, "--monitor", broker.port)
+    checks = {c["check"]: c for c in map(json.loads, wrong.stdout.splitlines())}
+    assert checks["monitoring"]["verdict"] == "warn" and checks["storage"]["verdict"] == "warn"
+
+
+def test_doctor_knows_the_limit_of_an_account(make_broker):
+    broker = make_broker("accounts { A { jetstream { max_file: 512MB }, users: [ { user: a, password: a } ] } }\n no_auth_user: a")
+    asked = lane("doctor", "--json", "--nats-url", broker.url)
+    checks = {c["check"]: c for c in map(json.loads, asked.stdout.splitlines())}
+    assert checks["storage"]["verdict"] == "fail" and "0.0 of at most 0.5 GiB in use by this account" in checks["storage"]["found"]
 
 
 def test_the_stock_cli_sees_streams_buckets_and_services_and_reads_lanes(store, nats_cli):

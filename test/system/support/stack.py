@@ -81,7 +81,7 @@ class Stack:
 
     def environment(self) -> dict:
         return {**os.environ, "TRADELANE_NATS_URL": self.broker.url, "NATS_URL": self.broker.url,
-                "HOME": str(self.folder)}
+                "HOME": str(self.folder), "TRADELANE_TIMEOUT": f"{20 * PATIENCE:g}s"}  # a busy machine is no failure
 
     def bus(self, **options) -> Bus:
         return Bus(self.broker.url, **options)
