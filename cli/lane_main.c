@@ -1,5 +1,5 @@
 // lane: the front door. `lane cat` is done here, in a program that needs no broker library and so starts
-// in well under a millisecond; every other verb is lane-bus, from the same folder.
+// in well under a millisecond; every other verb is lane-bus, in libexec beside the folder of lane.
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -25,12 +25,14 @@ static int run_cat(int argc, char **argv)
 static int run_elsewhere(char **argv)
 {
     char path[PATH_MAX];
-    ssize_t len = readlink("/proc/self/exe", path, sizeof path - sizeof "-bus");
-    if (len <= 0) {
+    static const char helper[] = "/../libexec/lane-bus";
+    ssize_t len = readlink("/proc/self/exe", path, sizeof path - sizeof helper); // links resolved
+    char *slash = len > 0 ? memrchr(path, '/', (size_t)len) : NULL;
+    if (!slash) {
         fprintf(stderr, "lane: /proc/self/exe: %s\n", strerror(errno));
         return 1;
     }
-    memcpy(path + len, "-bus", sizeof "-bus");
+    memcpy(slash, helper, sizeof helper);
     execv(path, argv);
     fprintf(stderr, "lane: %s: %s\n", path, strerror(errno));
     return 1;

@@ -58,14 +58,15 @@ bus_err lane_world_open(lane_world **out, const char *nats_server, bool keep)
     const char *tmp = getenv("TMPDIR");
     int len = snprintf(w->folder, sizeof w->folder, "%s/lane-check-XXXXXX",
                        tmp && tmp[0] && strlen(tmp) < 32 ? tmp : "/tmp");
-    ssize_t path = readlink("/proc/self/exe", w->bin, sizeof w->bin - 1);
+    static const char beside[] = "/../bin"; // we are in libexec
+    ssize_t path = readlink("/proc/self/exe", w->bin, sizeof w->bin - sizeof beside);
     char *slash = path > 0 ? strrchr(w->bin, '/') : NULL;
     if (len < 0 || !slash || !mkdtemp(w->folder)) {
         bus_err err = bus_fail(BUS_EIO, "temporary folder '%s': %s", w->folder, strerror(errno));
         free(w);
         return err;
     }
-    *slash = '\0';
+    memcpy(slash, beside, sizeof beside);
     w->nats_server = nats_server;
     w->keep = keep;
     *out = w;
@@ -181,7 +182,7 @@ static const char *nats_server_of(const lane_world *w, char *buf, size_t cap)
     const char *named = w->nats_server ? w->nats_server : getenv("TL_NATS_SERVER");
     if (named && named[0])
         return named;
-    snprintf(buf, cap, "%s/../../nats-server", w->bin); // build/<preset>/bin -> build
+    snprintf(buf, cap, "%s/../../nats-server", w->bin); // build/<preset>/bin: build
     return access(buf, X_OK) == 0 ? buf : "nats-server";
 }
 

@@ -47,13 +47,18 @@ endfunction()
 
 add_custom_target(programs) # what a user runs: no tests, no benches
 
-# tl_program(<name> SOURCES <files…> LINK <targets…>): a program in <build>/bin.
+# tl_program(<name> SOURCES <files…> LINK <targets…> [HELPER]): a program in <build>/bin; one that nobody
+# types (HELPER) in <build>/libexec.
 function(tl_program name)
-  cmake_parse_arguments(A "" "" "SOURCES;LINK" ${ARGN})
+  cmake_parse_arguments(A "HELPER" "" "SOURCES;LINK" ${ARGN})
   add_executable(${name} ${A_SOURCES})
   tl_flags(${name})
   target_link_libraries(${name} PRIVATE ${A_LINK})
-  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+  set(place bin)
+  if(A_HELPER)
+    set(place libexec)
+  endif()
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/${place})
   file(RELATIVE_PATH folder ${CMAKE_SOURCE_DIR} ${CMAKE_CURRENT_SOURCE_DIR})
   if(NOT folder MATCHES "^test")
     add_dependencies(programs ${name})

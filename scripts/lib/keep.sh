@@ -12,7 +12,8 @@ keep_init() {
     keep_log=$1
     exec {keep_never}<> <(:) # reading it is a sleep that starts no process
     trap keep_stop EXIT
-    trap 'exit 0' INT TERM HUP
+    trap 'exit 0' INT TERM HUP QUIT
+    trap : KILL SEGV ABRT BUS FPE ILL SYS # for the shell's sake: of a trapped signal that ends a child it says nothing
 }
 
 pause() { read -rt "$1" -u "$keep_never" || true; }
@@ -84,7 +85,7 @@ keep_forever() {
 keep_stop() {
     local code=$? i name
     trap - EXIT
-    trap '' INT TERM HUP # a second Ctrl-C does not leave half of it running
+    trap '' INT TERM HUP QUIT # a second Ctrl-C does not leave half of it running
     for ((i = ${#keep_names[@]} - 1; i >= 0; i--)); do
         name=${keep_names[$i]}
         keep_runs "$name" || continue

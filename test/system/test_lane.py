@@ -60,6 +60,14 @@ def test_help_is_everywhere():
     assert "lane 0." in lane("--version").stdout
 
 
+def test_lane_is_found_and_finds_its_other_half_from_anywhere(tmp_path):
+    (tmp_path / "lane").symlink_to(places.program("lane"))
+    (tmp_path / "link").symlink_to("lane")
+    env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    assert "lane 0." in subprocess.run(["link", "--version"], cwd="/", env=env, capture_output=True, text=True).stdout
+    assert not (places.program("lane").parent / "lane-bus").exists(), "what nobody types is on nobody's PATH"
+
+
 def test_help_stands_in_columns_and_lists_what_a_verb_uses():
     top = lane("--help").stdout
     lines = [line for line in top.splitlines() if line.startswith("  lane ")]

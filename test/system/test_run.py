@@ -158,6 +158,8 @@ def test_starts_again_what_ends_and_says_so(run):
     bus = Bus(f"nats://127.0.0.1:{4222 + run.offset}")
     bus.subscribe("act.exchange.*.trade.>").wait(5, 20)
     bus.close()
+    said = run.process.output()
+    assert "feedd ended" in said and "keep.sh" not in said and "setsid" not in said, said
 
 
 def test_names_the_port_that_is_in_use(tmp_path):

@@ -16,6 +16,11 @@ def program(name: str) -> Path:
     return BUILD / "bin" / name
 
 
+def helper(name: str) -> Path:
+    """One that nobody types."""
+    return BUILD / "libexec" / name
+
+
 def nats_server() -> str:
     tree_copy = TREE / "build" / "nats-server"
     return os.environ.get("TL_NATS_SERVER") or (str(tree_copy) if tree_copy.exists() else "nats-server")
