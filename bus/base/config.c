@@ -173,7 +173,8 @@ static bus_err apply_environment(bus_config *config)
     bus_err err = BUS_OK;
     for (size_t i = 0; i < config->row_count && !err; i++) {
         char name[NAME_CAP];
-        bus_config_env_name(config->spec->rows[i].name, name, sizeof name);
+        const bus_config_row *row = &config->spec->rows[i];
+        bus_config_env_name(config->spec->program, row->name, row->shared, name, sizeof name);
         const char *text = getenv(name);
         if (text)
             err = bus_note(set_changed(config, i, text), "environment %s", name);
@@ -261,7 +262,7 @@ static bus_err take_row(bus_config *config, line *l, size_t i, const char *shown
     char env[NAME_CAP];
     const char *text = "true";
     if (row->secret) {
-        bus_config_env_name(row->name, env, sizeof env);
+        bus_config_env_name(config->spec->program, row->name, row->shared, env, sizeof env);
         return bus_fail(BUS_EUSAGE,
                         "'%.*s' is a secret and not accepted on a command line: set %s or '%s' in "
                         "the file",
@@ -358,7 +359,9 @@ static bus_err apply_flags(bus_config *config)
 
 static bus_err choose_path(bus_config *config)
 {
-    const char *named = getenv("TRADELANE_CONFIG");
+    char env[NAME_CAP];
+    bus_config_env_name(config->spec->program, "config", false, env, sizeof env);
+    const char *named = getenv(env);
     if (config->path)
         return BUS_OK;
     if (!(named && *named) && !config->spec->file_preset)

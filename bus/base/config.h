@@ -1,7 +1,7 @@
 // config: settings declared once, as rows; from a row come the flag, the environment variable, the key
 // in the YAML file, the default, the range check and the line of --help.
-// Precedence: flag > environment > file > default. Row "ack_window" is --ack-window,
-// TRADELANE_ACK_WINDOW, and ack_window: in the file. Thread: main, before others start.
+// Precedence: flag > environment > file > default. Row "ack_window" of feedd is --ack-window,
+// TRADELANE_FEEDD_ACK_WINDOW, and ack_window: in the file. Thread: main, before others start.
 // Source: schemas/specs/daemons.md, "Settings".
 #ifndef BUS_BASE_CONFIG_H
 #define BUS_BASE_CONFIG_H
@@ -34,6 +34,7 @@ typedef struct {
     const char *preset;  // the default, as one would type it
     int64_t min, max;    // INT, SPAN (ms), SIZE; both 0: any
     const char *help;    // one line
+    bool shared;         // means the same to every program: its variable is TRADELANE_<NAME>
     bool secret;         // not accepted as a flag; shown as ***
     char letter;         // a short flag, or 0
     const char *choices; // TEXT: what is allowed, "text|json"; NULL: any

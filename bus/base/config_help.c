@@ -37,12 +37,12 @@ static void put_line(FILE *out, int column, const char *left, const char *right)
         fprintf(out, "  %-*s  %s\n", column + extra, left, right);
 }
 
-static void put_row(FILE *out, int column, const bus_config_row *row)
+static void put_row(FILE *out, int column, const char *program, const bus_config_row *row)
 {
     char left[NAME_CAP + 20], env[NAME_CAP], range[NAME_CAP], facts[3 * NAME_CAP];
     put_left(row, left, sizeof left);
     put_line(out, column, left, row->help ? row->help : "");
-    bus_config_env_name(row->name, env, sizeof env);
+    bus_config_env_name(program, row->name, row->shared, env, sizeof env);
     bus_config_value_range(row, range, sizeof range);
     const char *preset = row->preset && *row->preset ? row->preset : "none";
     snprintf(facts, sizeof facts, "default %s%s%s; %s%s", preset, *range ? "; " : "", range, env,
@@ -73,12 +73,14 @@ void bus_config_help(const bus_config_spec *spec, FILE *out)
             "Flag, then environment, then file, then default. In the file the key is the flag's\n"
             "name with '_' for '-'.\n\n");
     for (const bus_config_row *row = spec->rows; row->name; row++)
-        put_row(out, column, row);
+        put_row(out, column, spec->program, row);
     char line[200];
     snprintf(line, sizeof line, "read settings from this YAML file%s%s%s",
              spec->file_preset ? " (default: " : "", spec->file_preset ? spec->file_preset : "",
              spec->file_preset ? ", if it exists)" : "");
     put_line(out, column, "-c, --config FILE", line);
+    bus_config_env_name(spec->program, "config", false, line, sizeof line);
+    fprintf(out, "  %*s  [%s]\n", column, "", line);
     put_line(out, column, "-h, --help", "print this page and exit");
     put_line(out, column, "    --version", "print the version and exit");
     if (spec->epilog)

@@ -198,9 +198,12 @@ void bus_config_flag_name(const char *name, char *buf, size_t cap)
         *p = *p == '_' ? '-' : *p;
 }
 
-void bus_config_env_name(const char *name, char *buf, size_t cap)
+void bus_config_env_name(const char *program, const char *name, bool shared, char *buf, size_t cap)
 {
-    snprintf(buf, cap, "TRADELANE_%s", name);
+    if (shared)
+        snprintf(buf, cap, "TRADELANE_%s", name);
+    else
+        snprintf(buf, cap, "TRADELANE_%s_%s", program, name);
     for (char *p = buf; *p; p++)
-        *p = (char)toupper((unsigned char)*p);
+        *p = *p == '-' ? '_' : (char)toupper((unsigned char)*p);
 }

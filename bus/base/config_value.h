@@ -12,8 +12,9 @@ bus_err bus_config_value_set(const bus_config_row *row, const char *text, void *
 void bus_config_value_range(const bus_config_row *row, char *buf, size_t cap);
 // What stands for the value in --help: "N", "TIME", …; "" for BOOL.
 const char *bus_config_value_sign(const bus_config_row *row);
-// ack_window -> --ack-window without the dashes in front, and -> TRADELANE_ACK_WINDOW.
+// ack_window -> --ack-window without the dashes in front.
 void bus_config_flag_name(const char *name, char *buf, size_t cap);
-void bus_config_env_name(const char *name, char *buf, size_t cap);
+// ack_window -> TRADELANE_FEEDD_ACK_WINDOW; without the program when it is shared by all.
+void bus_config_env_name(const char *program, const char *name, bool shared, char *buf, size_t cap);
 
 #endif

@@ -240,30 +240,46 @@ static const bus_config_row common_rows[] = {
      .help = "address:port of /health, /health/live, /metrics; port 0: any; empty: none"},
     {.name = "log_level",
      .offset = COMMON(log_level),
+     .shared = true,
      .preset = "info",
      .choices = "debug|info|warn|error",
      .help = "least severe records written"},
     {.name = "log_format",
      .offset = COMMON(log_format),
+     .shared = true,
      .preset = "text",
      .choices = "text|json",
      .help = "form of a record"},
     {.name = "nats_url",
      .offset = COMMON(nats_url),
+     .shared = true,
      .preset = "nats://127.0.0.1:4222",
      .help = "the broker: one or several URLs, comma-separated"},
-    {.name = "nats_creds", .offset = COMMON(nats_creds), .help = "credentials file of the broker"},
-    {.name = "nats_user", .offset = COMMON(nats_user), .help = "user at the broker"},
+    {.name = "nats_creds",
+     .offset = COMMON(nats_creds),
+     .shared = true,
+     .help = "credentials file of the broker"},
+    {.name = "nats_user",
+     .offset = COMMON(nats_user),
+     .shared = true,
+     .help = "user at the broker"},
     {.name = "nats_password",
      .offset = COMMON(nats_password),
+     .shared = true,
      .secret = true,
      .help = "password of nats_user"},
-    {.name = "nats_token", .offset = COMMON(nats_token), .secret = true, .help = "broker token"},
+    {.name = "nats_token",
+     .offset = COMMON(nats_token),
+     .shared = true,
+     .secret = true,
+     .help = "broker token"},
     {.name = "nats_ca",
      .offset = COMMON(nats_ca),
+     .shared = true,
      .help = "CA file: TLS to the broker, with verification"},
     {.name = "clock",
      .offset = COMMON(clock),
+     .shared = true,
      .preset = "machine",
      .help = "'machine', or 'bus:SUBJECT': a virtual clock fed over the bus"},
 };
@@ -313,7 +329,7 @@ static bus_err load_settings(bus_daemon *daemon, int argc, char **argv, bool *fi
                               &daemon->args, finished);
     if (err || *finished)
         return err;
-    if (daemon->args.count && !daemon->spec->takes_args)
+    if (daemon->args.count)
         return bus_fail(BUS_EUSAGE, "'%.80s' is no flag, and %s takes nothing else; see --help",
                         daemon->args.item[0], daemon->spec->config.program);
     if ((err = set_clock(daemon->settings->clock)) ||
@@ -411,11 +427,6 @@ int bus_daemon_main(const bus_daemon_spec *spec, int argc, char **argv)
 bus_loop *bus_daemon_loop(bus_daemon *daemon)
 {
     return daemon->loop;
-}
-
-const bus_config_list *bus_daemon_args(const bus_daemon *daemon)
-{
-    return &daemon->args;
 }
 
 void bus_daemon_stopped(bus_daemon *daemon)

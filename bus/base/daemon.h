@@ -34,7 +34,6 @@ typedef struct {
 typedef struct {
     bus_config_spec config;  // the daemon's own rows
     const char *http_preset; // default of --http, e.g. "127.0.0.1:7411"
-    bool takes_args;         // words that are no flags: bus_daemon_args; else they are refused
     size_t settings_size;    // whole struct; bus_daemon_settings is its first member
     bool no_bus; // no bus client: it has no setting of the broker, and its clock is the machine's
     // start: build everything; the loop is not running yet. An error ends the program (exit 1).
@@ -48,7 +47,6 @@ typedef struct {
 
 int bus_daemon_main(const bus_daemon_spec *spec, int argc, char **argv); // exit code 0, 1 or 2
 bus_loop *bus_daemon_loop(bus_daemon *daemon);
-const bus_config_list *bus_daemon_args(const bus_daemon *daemon); // what was no flag
 void bus_daemon_probe(bus_daemon *daemon, bus_probe probe);       // readiness: all must be ready
 void bus_daemon_stopped(bus_daemon *daemon);                      // the loop may end, exit 0
 void bus_daemon_fatal(bus_daemon *daemon, bus_err err);           // ends with exit 1, logs the text

@@ -115,12 +115,42 @@ Test(config, takes_defaults_where_nothing_is_said)
     bus_config_free(l.config);
 }
 
+// A value that is right for one program would be wrong for another (a port, a file).
+Test(config, reads_its_own_variables_and_those_that_all_share)
+{
+    loaded l;
+    static const bus_config_row two[] = {
+        {.name = "name", .offset = AT(name), .preset = "lane"},
+        {.name = "format", .offset = AT(format), .preset = "text", .shared = true},
+        {.name = NULL},
+    };
+    static const bus_config_spec of_two = {.program = "test-d", .purpose = "tests", .rows = two};
+    char *argv[] = {"test-d", NULL};
+    setenv("TRADELANE_NAME", "of somebody else", 1);
+    setenv("TRADELANE_CONFIG", "/no/such/file/of/somebody/else", 1);
+    setenv("TRADELANE_FORMAT", "json", 1);
+    l = (loaded){0};
+    test_ok(bus_config_load(&l.config, &of_two, &l.set, 1, argv, &l.rest, &l.finished));
+    cr_expect_str_eq(l.set.name, "lane");
+    cr_expect_str_eq(l.set.format, "json");
+    bus_config_free(l.config);
+    setenv("TRADELANE_TEST_D_NAME", "ours", 1);
+    setenv("TRADELANE_TEST_D_FORMAT", "not read", 1);
+    test_ok(bus_config_load(&l.config, &of_two, &l.set, 1, argv, &l.rest, &l.finished));
+    cr_expect_str_eq(l.set.name, "ours");
+    cr_expect_str_eq(l.set.format, "json");
+    bus_config_free(l.config);
+    setenv("TRADELANE_TEST_D_CONFIG", "/no/such/file", 1);
+    test_expect_err(bus_config_load(&l.config, &of_two, &l.set, 1, argv, &l.rest, &l.finished),
+                    BUS_EINVAL);
+}
+
 Test(config, prefers_flag_to_environment_to_file_to_default)
 {
     loaded l;
     const char *file = "ack_window: 1\nsize: 1MiB\nwait: 1s\n";
-    setenv("TRADELANE_SIZE", "2MiB", 1);
-    setenv("TRADELANE_WAIT", "2s", 1);
+    setenv("TRADELANE_TESTD_SIZE", "2MiB", 1);
+    setenv("TRADELANE_TESTD_WAIT", "2s", 1);
     load_file(&l, file, "--wait 3s");
     test_ok(l.err);
     cr_expect_eq(l.set.window, 1);
@@ -240,7 +270,7 @@ Test(config, says_what_is_wrong_with_a_flag)
         {"--size 9999999TiB", "a size is wanted"},
         {"--no-name", "'--no-name' is not a flag"},
         {"--password x", "is a secret and not accepted on a command line"},
-        {"--password=x", "TRADELANE_PASSWORD"},
+        {"--password=x", "TRADELANE_TESTD_PASSWORD"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         loaded l;
@@ -255,11 +285,12 @@ Test(config, says_what_is_wrong_with_a_flag)
 Test(config, names_the_variable_that_is_wrong)
 {
     loaded l;
-    setenv("TRADELANE_ACK_WINDOW", "0", 1);
+    setenv("TRADELANE_TESTD_ACK_WINDOW", "0", 1);
     load(&l, "");
     cr_expect_eq(l.err, BUS_EINVAL);
-    cr_expect_str_eq(bus_err_text(), "environment TRADELANE_ACK_WINDOW: 'ack_window' is 0; the "
-                                     "range is 1..65536");
+    cr_expect_str_eq(bus_err_text(),
+                     "environment TRADELANE_TESTD_ACK_WINDOW: 'ack_window' is 0; the "
+                     "range is 1..65536");
 }
 
 static void collect(void *ctx, const char *name, const char *value)
@@ -272,7 +303,7 @@ Test(config, reports_what_differs_from_the_default_and_hides_secrets)
 {
     loaded l;
     char text[512] = "";
-    setenv("TRADELANE_PASSWORD", "hunter2", 1);
+    setenv("TRADELANE_TESTD_PASSWORD", "hunter2", 1);
     load(&l, "--ack-window 5 --wait 5s --venues a,b");
     test_ok(l.err);
     cr_expect_str_eq(l.set.password, "hunter2");
@@ -312,8 +343,8 @@ Test(config, help_shows_default_range_and_variable_of_every_row)
     fclose(f);
     cr_expect_not_null(strstr(text, "testd: tests"));
     cr_expect_not_null(strstr(text, "-n, --name TEXT"));
-    cr_expect_not_null(strstr(text, "[default 4096; 1..65536; TRADELANE_ACK_WINDOW]"));
-    cr_expect_not_null(strstr(text, "[default text; text|json; TRADELANE_FORMAT]"));
+    cr_expect_not_null(strstr(text, "[default 4096; 1..65536; TRADELANE_TESTD_ACK_WINDOW]"));
+    cr_expect_not_null(strstr(text, "[default text; text|json; TRADELANE_TESTD_FORMAT]"));
     cr_expect_not_null(strstr(text, "(password)"));
     cr_expect_null(strstr(text, "--password"));
 }

@@ -247,7 +247,9 @@ Test(daemon, exits_2_on_wrong_usage_and_1_on_a_failed_start)
     cr_expect_not_null(strstr(failed.text, "cannot start"));
     child help = given_daemon("--help", NULL);
     cr_expect_eq(end_of(&help), 0);
-    cr_expect_not_null(strstr(help.text, "TRADELANE_LOG_LEVEL"));
+    cr_expect_not_null(strstr(help.text, "; TRADELANE_LOG_LEVEL]"));
+    cr_expect_not_null(strstr(help.text, "_HTTP]"));
+    cr_expect_null(strstr(help.text, "; TRADELANE_HTTP]"));
 }
 
 Test(daemon, ends_at_once_on_a_second_signal)
