@@ -3,6 +3,7 @@
 
 #include "cli/call.h"
 #include "cli/verbs.h"
+#include "cli/workers.h"
 #include "virtufin/api/v1/scenarios.pb-c.h"
 
 #define RPC(method_, request_, reply_)                                                             \
@@ -49,6 +50,58 @@ static bus_err set_parameters(const lane_cli *cli, json_t *request)
     return BUS_OK;
 }
 
+// Names of workers, ", " between them.
+static void join_names(char *out, size_t cap, const json_t *workers)
+{
+    size_t i, at = 0;
+    json_t *worker;
+    snprintf(out, cap, "none");
+    json_array_foreach(workers, i, worker)
+    {
+        const char *id = json_string_value(json_object_get(worker, "id"));
+        int len = snprintf(out + at, cap - at, "%s%s", at ? ", " : "", id ? id : "?");
+        at += len > 0 && (size_t)len < cap - at ? (size_t)len : 0;
+    }
+}
+
+// The registry takes any name, because a worker may be deployed later; but most often it is a slip.
+static bus_err check_worker(lane_cli *cli, const char *strategy)
+{
+    const char *at = strchr(strategy, '@'), *wanted = at ? at + 1 : strategy;
+    bus_span timeout = cli->timeout;
+    json_t *workers = NULL, *worker;
+    bool known = false;
+    char names[512];
+    size_t i;
+    if (!*wanted || lane_has(cli, "force"))
+        return BUS_OK;
+    bus_err err = lane_connect(cli);
+    if (err)
+        return err;
+    if (cli->timeout.ns > BUS_SPAN_S(2).ns)
+        cli->timeout = BUS_SPAN_S(2);
+    err = lane_workers_list(cli, &workers);
+    cli->timeout = timeout;
+    if (err) {
+        fprintf(stderr, "lane scenario create: nobody can say whether there is a worker '%s': %s\n",
+                wanted, bus_err_text());
+        return BUS_OK;
+    }
+    json_array_foreach(workers, i, worker)
+    {
+        const char *id = json_string_value(json_object_get(worker, "id"));
+        known |= id && strcmp(id, wanted) == 0;
+    }
+    join_names(names, sizeof names, workers);
+    json_decref(workers);
+    return known
+               ? BUS_OK
+               : bus_fail(BUS_ENOTFOUND,
+                          "there is no worker '%s'; there are: %s (--force registers the scenario "
+                          "for a worker that comes later)",
+                          wanted, names);
+}
+
 static int run_create(lane_cli *cli)
 {
     static const lane_rpc rpc = RPC("Create", create_scenario_request, scenario);
@@ -62,6 +115,8 @@ static int run_create(lane_cli *cli)
         json_object_set_new(request, "strategy", strategy_leg(strategy));
     json_object_set_new(request, "name", json_string(lane_opt(cli, "name", "")));
     bus_err err = set_parameters(cli, request);
+    if (!err && strategy)
+        err = check_worker(cli, strategy);
     if (err) {
         json_decref(request);
         return lane_fail(cli, err);
@@ -160,6 +215,7 @@ static const lane_option create_options[] = {
     {"strategy", 0, "[LANE@]ID", "the worker that decides, and its lane (default: the market's)"},
     {"name", 0, "TEXT", "for people (default: the id)"},
     {"param", 0, "NAME=VALUE", "a setting for its workers; may be repeated"},
+    {"force", 0, NULL, "also when there is no such worker: it comes later"},
     {0},
 };
 static const lane_option ls_options[] = {{"status", 0, "STATUS", "only these"}, {0}};

@@ -1,4 +1,6 @@
 // lane workers: the workers of workhostd, through its service. Source: schemas/specs/workers.md.
+#include "cli/workers.h"
+
 #include <ctype.h>
 #include <string.h>
 
@@ -28,7 +30,7 @@ static void say_status(json_t *worker)
     json_object_set_new(worker, "status", json_string(word));
 }
 
-static bus_err list_workers(lane_cli *cli, json_t **workers)
+bus_err lane_workers_list(lane_cli *cli, json_t **workers)
 {
     static const lane_rpc rpc = RPC("ListWorkers", list_workers_request, list_workers_reply);
     json_t *reply = NULL;
@@ -75,7 +77,7 @@ static int run_ls(lane_cli *cli)
                                           {"ERROR", "instance.error"},
                                           {0}};
     json_t *workers = NULL;
-    bus_err err = list_workers(cli, &workers);
+    bus_err err = lane_workers_list(cli, &workers);
     if (err)
         return lane_fail(cli, err);
     json_t *rows = cli->json ? json_incref(workers) : by_instance(workers);
@@ -88,7 +90,7 @@ static int run_info(lane_cli *cli)
 {
     json_t *workers = NULL, *worker, *found = NULL;
     size_t i;
-    bus_err err = list_workers(cli, &workers);
+    bus_err err = lane_workers_list(cli, &workers);
     if (err)
         return lane_fail(cli, err);
     json_array_foreach(workers, i, worker)

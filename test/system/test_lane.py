@@ -286,6 +286,17 @@ def test_scenarios_live_and_die(store):
     assert [s["id"] for s in store.lane_json("scenario", "ls")] == ["LIVE"]
 
 
+def test_a_strategy_that_is_no_worker_is_refused_by_name(store):
+    blind = store.lane("scenario", "create", "b0", "--market", "hyp.mon", "--strategy", "smaa")
+    assert "whether there is a worker 'smaa'" in blind.stderr and blind.stderr.count("\n") == 1
+    store.start("workhostd", "--workers-dir", places.TREE / "examples" / "workers")
+    refused = store.lane("scenario", "create", "b1", "--market", "hyp.mon", "--strategy", "act@smaa", check=False)
+    assert refused.returncode == 1 and "no worker 'smaa'; there are: sma" in refused.stderr and "--force" in refused.stderr
+    assert "b1" not in [s["id"] for s in store.lane_json("scenario", "ls")]
+    assert store.lane("scenario", "create", "b1", "--market", "hyp.mon", "--strategy", "sma").stderr == ""
+    assert store.lane("scenario", "create", "b2", "--market", "hyp.mon", "--strategy", "later", "--force").stderr == ""
+
+
 # --- replays -----------------------------------------------------------------------------------------------
 
 
