@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/method.h"
 #include "store/replay_form.h"
 #include "store/replay_slots.h"
 #include "store/scenarios.h"
@@ -325,27 +326,20 @@ static void on_watch(void *ctx, bus_call *call, const ProtobufCMessage *request)
 
 const bus_method *store_replays_methods(void)
 {
-#define ROW(method_, request_, reply_, streaming_, fn_)                                            \
-    {                                                                                              \
-        .method = (method_), .request = &virtufin__api__v1__##request_##__descriptor,              \
-        .reply = &virtufin__api__v1__##reply_##__descriptor, .server_streaming = (streaming_),     \
-        .fn = (fn_)                                                                                \
-    }
     static const bus_method methods[] = {
-        ROW("Start", start_replay_request, replay_info, false, on_start),
-        ROW("Pause", pause_replay_request, replay_info, false, on_pause),
-        ROW("Resume", resume_replay_request, replay_info, false, on_resume),
-        ROW("Step", step_replay_request, replay_info, false, on_step),
-        ROW("Seek", seek_replay_request, replay_info, false, on_seek),
-        ROW("SetSpeed", set_replay_speed_request, replay_info, false, on_speed),
-        ROW("Stop", stop_replay_request, replay_info, false, on_stop),
-        ROW("Get", get_replay_request, replay_info, false, on_get),
-        ROW("List", list_replays_request, list_replays_reply, false, on_list),
-        ROW("Watch", watch_replay_request, replay_info, true, on_watch),
-        ROW("Join", join_replay_request, join_replay_reply, false, on_join),
-        ROW("Done", done_replay_request, done_replay_reply, false, on_done),
+        STORE_METHOD("Start", start_replay_request, replay_info, false, on_start),
+        STORE_METHOD("Pause", pause_replay_request, replay_info, false, on_pause),
+        STORE_METHOD("Resume", resume_replay_request, replay_info, false, on_resume),
+        STORE_METHOD("Step", step_replay_request, replay_info, false, on_step),
+        STORE_METHOD("Seek", seek_replay_request, replay_info, false, on_seek),
+        STORE_METHOD("SetSpeed", set_replay_speed_request, replay_info, false, on_speed),
+        STORE_METHOD("Stop", stop_replay_request, replay_info, false, on_stop),
+        STORE_METHOD("Get", get_replay_request, replay_info, false, on_get),
+        STORE_METHOD("List", list_replays_request, list_replays_reply, false, on_list),
+        STORE_METHOD("Watch", watch_replay_request, replay_info, true, on_watch),
+        STORE_METHOD("Join", join_replay_request, join_replay_reply, false, on_join),
+        STORE_METHOD("Done", done_replay_request, done_replay_reply, false, on_done),
         {.method = NULL},
     };
-#undef ROW
     return methods;
 }

@@ -8,6 +8,7 @@
 #include "bus/base/log.h"
 #include "bus/lane/lane.h"
 #include "store/live.h"
+#include "store/method.h"
 #include "store/watches.h"
 
 typedef const Virtufin__Api__V1__CreateScenarioRequest create_request;
@@ -389,25 +390,18 @@ static void on_watch(void *ctx, bus_call *call, const ProtobufCMessage *request)
 
 const bus_method *store_scenarios_methods(void)
 {
-#define ROW(method_, request_, reply_, streaming_, fn_)                                            \
-    {                                                                                              \
-        .method = (method_), .request = &virtufin__api__v1__##request_##__descriptor,              \
-        .reply = &virtufin__api__v1__##reply_##__descriptor, .server_streaming = (streaming_),     \
-        .fn = (fn_)                                                                                \
-    }
     static const bus_method methods[] = {
-        ROW("Create", create_scenario_request, scenario, false, on_create),
-        ROW("Get", get_scenario_request, scenario, false, on_get),
-        ROW("List", list_scenarios_request, list_scenarios_reply, false, on_list),
-        ROW("Pause", pause_scenario_request, scenario, false, on_pause),
-        ROW("Resume", resume_scenario_request, scenario, false, on_resume),
-        ROW("Archive", archive_scenario_request, scenario, false, on_archive),
-        ROW("Restore", restore_scenario_request, scenario, false, on_restore),
-        ROW("Delete", delete_scenario_request, delete_scenario_reply, false, on_delete),
-        ROW("Watch", watch_scenarios_request, scenario_change, true, on_watch),
+        STORE_METHOD("Create", create_scenario_request, scenario, false, on_create),
+        STORE_METHOD("Get", get_scenario_request, scenario, false, on_get),
+        STORE_METHOD("List", list_scenarios_request, list_scenarios_reply, false, on_list),
+        STORE_METHOD("Pause", pause_scenario_request, scenario, false, on_pause),
+        STORE_METHOD("Resume", resume_scenario_request, scenario, false, on_resume),
+        STORE_METHOD("Archive", archive_scenario_request, scenario, false, on_archive),
+        STORE_METHOD("Restore", restore_scenario_request, scenario, false, on_restore),
+        STORE_METHOD("Delete", delete_scenario_request, delete_scenario_reply, false, on_delete),
+        STORE_METHOD("Watch", watch_scenarios_request, scenario_change, true, on_watch),
         {.method = NULL},
     };
-#undef ROW
     return methods;
 }
 

@@ -419,17 +419,3 @@ bus_err bus_lane_to_hyp(char buf[BUS_SUBJECT_BUF], bus_view act_subject, bus_vie
     bus_view rest = {act_subject.ptr + 3, act_subject.len - 3}; // ".exchange.…"
     return join(buf, BUS_VIEW("hyp."), selector, rest, len);
 }
-
-bus_err bus_lane_from_hyp(char buf[BUS_SUBJECT_BUF], bus_view hyp_subject, size_t *len)
-{
-    bus_lane lane;
-    bus_err err = bus_lane_parse(&lane, hyp_subject);
-    if (!err && (lane.kind != BUS_LANE_HYP || lane.venue.len == 0))
-        err = bus_fail(BUS_EINVAL, "subject '%.*s' is not on hyp.<selector>.exchange",
-                       BUS_VIEW_ARG(hyp_subject));
-    if (err)
-        return bus_note(err, "re-addressing to act");
-    size_t skip = sizeof "hyp." - 1 + lane.selector.len;
-    bus_view rest = {hyp_subject.ptr + skip, hyp_subject.len - skip};
-    return join(buf, BUS_VIEW("act"), (bus_view){0}, rest, len);
-}

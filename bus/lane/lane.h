@@ -56,6 +56,5 @@ bus_err bus_subject_check(bus_view subject,
 // "act.exchange.…" + selector -> "hyp.<selector>.exchange.…". Anything but act.exchange is BUS_EINVAL.
 bus_err bus_lane_to_hyp(char buf[BUS_SUBJECT_BUF], bus_view act_subject, bus_view selector,
                         size_t *len);
-bus_err bus_lane_from_hyp(char buf[BUS_SUBJECT_BUF], bus_view hyp_subject, size_t *len);
 
 #endif

@@ -226,13 +226,24 @@ bus_conn_state bus_conn_state_of(const bus_conn *conn)
     return state;
 }
 
-uint32_t bus_conn_epoch(const bus_conn *conn)
+// One of our fields, read under the gate.
+static uint32_t read_field(const bus_conn *conn, const uint32_t *field)
 {
     bus_conn *c = writable(conn);
     bus_gate_lock(&c->gate);
-    uint32_t epoch = c->epoch;
+    uint32_t value = *field;
     bus_gate_unlock(&c->gate);
-    return epoch;
+    return value;
+}
+
+uint32_t bus_conn_epoch(const bus_conn *conn)
+{
+    return read_field(conn, &conn->epoch);
+}
+
+uint32_t bus_conn_broker(const bus_conn *conn)
+{
+    return read_field(conn, &conn->broker);
 }
 
 bus_err bus_conn_wait(bus_conn *conn, bus_span timeout)
@@ -257,15 +268,6 @@ const char *bus_conn_why(const bus_conn *conn, char *buf, size_t cap)
     snprintf(buf, cap, "%s", c->why);
     bus_gate_unlock(&c->gate);
     return buf;
-}
-
-uint32_t bus_conn_broker(const bus_conn *conn)
-{
-    bus_conn *c = writable(conn);
-    bus_gate_lock(&c->gate);
-    uint32_t broker = c->broker;
-    bus_gate_unlock(&c->gate);
-    return broker;
 }
 
 int64_t bus_conn_max_payload(const bus_conn *conn)

@@ -49,32 +49,6 @@ bus_err bus_kv_subject_of(char buf[BUS_KV_SUBJECT], const char *bucket, const ch
     return BUS_OK;
 }
 
-bus_err bus_kv_key_escape(char *buf, size_t cap, bus_view raw, size_t *len)
-{
-    size_t used = 0, token = 0;
-    for (size_t i = 0; i <= raw.len; i++) {
-        if (i < raw.len && raw.ptr[i] != '.')
-            continue;
-        size_t written = 0;
-        bus_err err = i == token
-                          ? bus_fail(BUS_EINVAL, "key '%.*s' has an empty part", BUS_VIEW_ARG(raw))
-                          : bus_token_escape(buf + used, cap - used,
-                                             (bus_view){raw.ptr + token, i - token}, '=', &written);
-        if (err)
-            return err;
-        used += written;
-        token = i + 1;
-        if (i == raw.len)
-            break;
-        if (used + 2 > cap)
-            return bus_fail(BUS_EINVAL, "key '%.*s' is too long", BUS_VIEW_ARG(raw));
-        buf[used++] = '.';
-    }
-    if (len)
-        *len = used;
-    return BUS_OK;
-}
-
 bus_err bus_kv_etag_parse(const char *etag, uint64_t *revision)
 {
     if (!etag || !bus_view_u64(bus_view_of(etag), revision))

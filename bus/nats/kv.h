@@ -1,6 +1,6 @@
 // kv: JetStream key-value buckets with ETags. An ETag is the revision as a decimal string.
 // Keys: [A-Za-z0-9_=/.-]{1,512}, no leading, trailing or double dot; other bytes are escaped first
-// (bus_kv_key_escape, or bus_token_escape with '=').
+// (bus_token_escape with '=').
 // Requests are made by hand, not by the library's KV: see recording.md for what that avoids.
 // Thread: any for the verbs; a watch belongs to its owner. Source: schemas/specs/recording.md, "Buckets".
 #ifndef BUS_NATS_KV_H
@@ -45,8 +45,6 @@ bus_err bus_kv_delete(bus_conn *conn, const char *bucket, const char *key,
 bus_err
 bus_kv_etag_parse(const char *etag,
                   uint64_t *revision); // BUS_EINVAL: "a decimal revision is expected, got '…'"
-// bus_kv_key_escape: a key from any text; '.' and '/' stay separators, every token between dots is escaped.
-bus_err bus_kv_key_escape(char *buf, size_t cap, bus_view raw, size_t *len);
 
 // bus_kv_each: the live entries now, in revision order. key_pattern: as in subjects ("*", ">"), NULL: all.
 typedef void (*bus_kv_fn)(void *ctx, const bus_kv_entry *entry);

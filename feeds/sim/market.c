@@ -336,8 +336,3 @@ int64_t sim_market_last_order(const sim_market *m)
 {
     return m->last_order;
 }
-
-int sim_market_regime(const sim_market *m)
-{
-    return m->regime;
-}

@@ -34,6 +34,5 @@ int64_t sim_market_next(const sim_market *market); // when its next event happen
 void sim_market_step(sim_market *market, sim_market_event *out);
 const sim_orders *sim_market_orders(const sim_market *market);
 int64_t sim_market_last_order(const sim_market *market);
-int sim_market_regime(const sim_market *market); // 0 calm, 1 normal, 2 busy
 
 #endif

@@ -3,17 +3,15 @@
 // the same headers, and an ordered consumer whose callback only counts (limits off, or it loses).
 #include <nats/nats.h>
 #include <semaphore.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "bus/nats/publisher.h"
 #include "bus/nats/stream.h"
 #include "test/bench/common/bench.h"
+#include "test/bench/common/broker.h"
 
 enum { EVENTS = 100000, BYTES = 256, ROUND_TRIPS = 5 };
 
@@ -43,50 +41,6 @@ static void must_lib(natsStatus s, const char *what)
 static void pause_us(long us)
 {
     nanosleep(&(struct timespec){.tv_nsec = us * 1000}, NULL);
-}
-
-// --- the broker ---------------------------------------------------------------------------------------------
-
-static pid_t broker;
-static char folder[64];
-
-static void stop_broker(void)
-{
-    char command[128];
-    if (broker <= 0)
-        return;
-    kill(broker, SIGTERM);
-    waitpid(broker, NULL, 0);
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    if (system(command))
-        fprintf(stderr, "bench_bus: %s stays\n", folder);
-}
-
-static const char *program(void)
-{
-    static const char tree[] = TL_SOURCE_DIR "/build/nats-server";
-    const char *given = getenv("TL_NATS_SERVER");
-    if (given && *given)
-        return given;
-    return access(tree, X_OK) == 0 ? tree : "nats-server";
-}
-
-static void start_broker(char *url, size_t cap)
-{
-    snprintf(folder, sizeof folder, "/tmp/tradelane-bench-XXXXXX");
-    if (!mkdtemp(folder))
-        give_up("folder", folder);
-    int port = 20000 + (int)(getpid() % 20000);
-    char number[8];
-    snprintf(number, sizeof number, "%d", port);
-    broker = fork();
-    if (broker == 0) {
-        execlp(program(), "nats-server", "-a", "127.0.0.1", "-p", number, "-js", "-sd", folder,
-               "-l", "/dev/null", (char *)NULL);
-        _exit(127);
-    }
-    atexit(stop_broker);
-    snprintf(url, cap, "nats://127.0.0.1:%d", port);
 }
 
 // --- publishing ---------------------------------------------------------------------------------------------
@@ -237,7 +191,7 @@ static bus_conn *ready(const char *url)
 int main(void)
 {
     char url[64];
-    start_broker(url, sizeof url);
+    bench_broker_start(url, sizeof url);
     bus_conn *conn = ready(url);
     memset(payload, 'x', sizeof payload);
     bench_series publish = {.count = 0}, raw_publish = {.count = 0};

@@ -211,7 +211,11 @@ Test(known, tells_outputs_that_are_stored_with_the_same_data_or_with_other)
         store_output(id, i % 2 ? "run" : "", "data");
     }
     test_ok(work_known_open(&known, conn, "SC_bt1", 10));
-    cr_expect_eq(work_known_count(known), 2990);
+    for (int i = 11; i <= 3000; i++) {
+        char id[16];
+        snprintf(id, sizeof id, "id-%d", i);
+        cr_expect_eq(ask(known, id, i % 2 ? "run" : "", "data", &seq), WORK_KNOWN_SAME, "%s", id);
+    }
     cr_expect_eq(ask(known, "id-11", "run", "data", &seq), WORK_KNOWN_SAME);
     cr_expect_eq(seq, 11);
     cr_expect_eq(ask(known, "id-12", "", "data", &seq), WORK_KNOWN_SAME);
@@ -228,7 +232,6 @@ Test(known, a_stream_that_is_not_there_holds_nothing)
     work_known *known = NULL;
     uint64_t seq;
     test_ok(work_known_open(&known, conn, "SC_nothing", 0));
-    cr_expect_eq(work_known_count(known), 0);
     cr_expect_eq(ask(known, "id", "", "data", &seq), WORK_KNOWN_NO);
     work_known_close(known);
 }

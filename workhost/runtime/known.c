@@ -146,8 +146,3 @@ work_known_answer work_known_find(const work_known *known, bus_view id, bus_view
     return s->data_hash == hash_more(1469598103934665603u, data) ? WORK_KNOWN_SAME
                                                                  : WORK_KNOWN_OTHER;
 }
-
-size_t work_known_count(const work_known *known)
-{
-    return known->count;
-}

@@ -14,6 +14,5 @@ void work_known_close(work_known *known);
 // OTHER: the id is there with other data; stored_seq tells where.
 work_known_answer work_known_find(const work_known *known, bus_view id, bus_view runid,
                                   bus_view data, uint64_t *stored_seq);
-size_t work_known_count(const work_known *known);
 
 #endif
