@@ -58,6 +58,7 @@ bool feed_connection_control(feed_connection *c, bus_view text, bus_mono now)
         if (c->sent_all && c->acks >= c->step && c->state == FEED_SUBSCRIBING) {
             c->state = FEED_UP;
             c->up_since = c->last_frame = now;
+            c->stood = c->sure = bus_now_wall();
         }
         return true;
     case FEED_FRAME_REFUSED:
@@ -71,9 +72,21 @@ bool feed_connection_control(feed_connection *c, bus_view text, bus_mono now)
     }
 }
 
-void feed_connection_alive(feed_connection *c, bus_mono now)
+void feed_connection_alive(feed_connection *c, uint64_t pong, bus_mono now)
 {
     c->last_life = now;
+    if (pong > c->pong && pong <= c->ping)
+        c->pong = pong;
+    if (pong == c->ping && pong != 0)
+        c->sure = c->ping_sent;
+}
+
+uint64_t feed_connection_ping(feed_connection *c, bus_mono now)
+{
+    c->last_ping = now;
+    c->ping_sent = bus_now_wall();
+    feed_socket_ping(c->socket, ++c->ping);
+    return c->ping;
 }
 
 void feed_connection_closed(feed_connection *c, bool clean, const char *text)
@@ -131,10 +144,8 @@ bool feed_connection_tick(feed_connection *c, bus_mono now)
     }
     if (!over(now, c->last_frame, c->opts.stale_after))
         return false;
-    if (over(now, c->last_ping, c->opts.stale_after)) { // is it there at all?
-        c->last_ping = now;
-        feed_socket_ping(c->socket);
-    }
+    if (over(now, c->last_ping, c->opts.stale_after)) // is it there at all?
+        feed_connection_ping(c, now);
     bool just_now = !c->stale;
     c->stale = true;
     return just_now;

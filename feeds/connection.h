@@ -26,6 +26,10 @@ typedef struct {
     bool sent_all, peer_clean, shutdown; // shutdown: the venue announced it
     bool paused, stale;
     bus_mono opened, up_since, next_send, last_frame, last_life, last_ping;
+    bus_wall stood;      // up_since by the wall clock
+    uint64_t ping, pong; // number of the last one sent, and of the last one answered
+    bus_wall ping_sent;
+    bus_wall sure; // all that the venue had sent by then is in
     feed_fifo queue;
     const char *reason; // when OVER: of feed.disconnected
     char text[320];
@@ -40,7 +44,9 @@ void feed_connection_end(feed_connection *c, const char *reason, const char *tex
 void feed_connection_opened(feed_connection *c, bus_mono now);
 // feed_connection_control takes a message while SUBSCRIBING: true when it was none of the data.
 bool feed_connection_control(feed_connection *c, bus_view text, bus_mono now);
-void feed_connection_alive(feed_connection *c, bus_mono now);
+void feed_connection_alive(feed_connection *c, uint64_t pong, bus_mono now);
+// feed_connection_ping returns the number that `pong` will have reached when the answer is there.
+uint64_t feed_connection_ping(feed_connection *c, bus_mono now);
 void feed_connection_closed(feed_connection *c, bool clean, const char *text);
 // feed_connection_keep puts a frame into the queue, and stops reading when it is half full.
 void feed_connection_keep(feed_connection *c, bus_view text, bus_recorded_time received);

@@ -19,21 +19,35 @@ enum {
     STOP_OUTBOX_MS = 3500,
 };
 
-// Frames that waited through a change of connection may have been read before the last one published.
+// What waited through a change of connection may have been read before the last event published.
 bus_recorded_time feed_not_before_last(const feed *f, bus_recorded_time received)
 {
-    bool before = f->session && received.ns < f->session->last_received.ns;
-    return before ? f->session->last_received : received;
+    if (!f->session)
+        return received;
+    bus_recorded_time last = f->session->emit.last_recorded;
+    if (last.ns < f->session->last_received.ns) // nothing yet since the start
+        last = f->session->last_received;
+    return received.ns < last.ns ? last : received;
+}
+
+// Since when the oldest frame waits, of both connections: `now` when none does.
+static int64_t oldest_waiting(const feed *f, int64_t now_ns)
+{
+    feed_fifo_record head;
+    if (f->have_live && feed_fifo_front(&f->live.queue, &head) && head.at < now_ns)
+        now_ns = head.at;
+    if (f->have_coming && feed_fifo_front(&f->coming.queue, &head) && head.at < now_ns)
+        now_ns = head.at;
+    return now_ns;
 }
 
 feed_now feed_now_of(const feed *f)
 {
     feed_now now = {.mono = bus_now_mono(), .wall = bus_now_wall()};
-    feed_fifo_record head;
-    now.received.ns = now.wall.ns;
     // what we make while frames wait is not younger than they are
-    if (f->have_live && feed_fifo_front(&f->live.queue, &head) && head.at < now.received.ns)
-        now.received = feed_not_before_last(f, (bus_recorded_time){head.at});
+    now.received.ns = oldest_waiting(f, now.wall.ns);
+    if (now.received.ns < now.wall.ns)
+        now.received = feed_not_before_last(f, now.received);
     return now;
 }
 
@@ -146,11 +160,11 @@ static void on_message(void *ctx, feed_socket *socket, bus_view text, bus_record
         feed_connection_keep(c, text, received);
 }
 
-static void on_alive(void *ctx, feed_socket *socket)
+static void on_alive(void *ctx, feed_socket *socket, uint64_t pong)
 {
     feed_connection *c = feed_connection_of(ctx, socket);
     if (c)
-        feed_connection_alive(c, bus_now_mono());
+        feed_connection_alive(c, pong, bus_now_mono());
 }
 
 static void on_closed(void *ctx, feed_socket *socket, bool clean, const char *text)

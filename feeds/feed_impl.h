@@ -39,6 +39,9 @@ struct feed {
     feed_session *session;
     feed_connection live, coming; // coming: connecting, or up and waiting to take over
     bool have_live, have_coming, gave_up;
+    uint64_t
+        proof; // ping of live sent when coming was up: its answer proves that nothing is missing; 0: none
+    bus_wall lost_after; // of the coming gap, where it does not begin at the last frame; else 0
     feed_backoff backoff;
     bus_mono connect_due, next_tick, recall_due, next_complaint;
     bus_wall created;
@@ -50,8 +53,8 @@ struct feed {
 
 // feed_now_of: the present, for events of our own making; not younger than a frame that waits.
 feed_now feed_now_of(const feed *f);
-// feed_not_before_last: frames that waited through a change of connection may have been read before the
-// last one published.
+// feed_not_before_last: what waited through a change of connection may have been read before the last
+// event published.
 bus_recorded_time feed_not_before_last(const feed *f, bus_recorded_time received);
 void feed_why(feed *f, const char *text);
 

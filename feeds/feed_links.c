@@ -4,13 +4,19 @@
 #include "feeds/counters.h"
 #include "feeds/feed_impl.h"
 
+enum {
+    PROOF_MS = 5000
+}; // silence of the old connection after which its replacement does not wait any more
+
 feed_link feed_link_of(const feed *f, bool rotation)
 {
     return (feed_link){.connection_id = f->set.connection_id,
                        .url = f->set.ws_url,
                        .attempt = f->backoff.failures,
                        .streams = f->session->streams,
-                       .rotation = rotation};
+                       .rotation = rotation,
+                       .stood = f->coming.stood,
+                       .lost_after = f->lost_after};
 }
 
 static void connect_failed(feed *f, const feed_connection *c)
@@ -46,6 +52,9 @@ static void connect_start(feed *f)
     if (!f->created.ns)
         f->created = bus_now_wall();
     f->have_coming = true;
+    f->proof = 0;
+    if (f->have_live && f->live.state == FEED_UP)
+        feed_connection_ping(&f->live, bus_now_mono()); // how far it is, should it end too early
     f->session->renew = false;
     if (feed_connection_open(&f->coming, f->net, &opts, bus_now_mono()))
         feed_connection_end(&f->coming, "refused", bus_err_text());
@@ -85,6 +94,21 @@ static void pass_socket(feed_connection *to, feed_connection *from)
     *from = (feed_connection){0};
 }
 
+static bool proved(const feed *f)
+{
+    return f->proof != 0 && f->live.pong >= f->proof;
+}
+
+// The old one ended, or never will answer: what it had not delivered may be missing.
+static void interrupted(feed *f, const char *reason, const char *text)
+{
+    // frames that came although the other one stood already may be old ones: when they were sent is not known
+    if (f->session->last_received.ns >= f->coming.stood.ns)
+        f->lost_after = f->live.sure;
+    live_over(f, reason, text, false);
+    feed_lifecycle_tell(&f->life, &f->outbox, "reconnecting", 1, NULL, NULL);
+}
+
 static void take_over(feed *f)
 {
     bool rotation = f->have_live;
@@ -94,6 +118,8 @@ static void take_over(feed *f)
     pass_socket(&f->live, &f->coming);
     f->have_live = true;
     f->have_coming = false;
+    f->proof = 0;
+    f->lost_after = (bus_wall){0};
     feed_now now = feed_now_of(f);
     feed_session_opened(f->session, &now);
     feed_session_up(f->session, &link, &now);
@@ -108,13 +134,31 @@ static void take_over(feed *f)
     feed_backoff_worked(&f->backoff);
 }
 
-// Frames of the old connection come first, also those that still wait.
-static bool may_take_over(const feed *f, bus_mono now)
+static bus_span longer(bus_span a, bus_span b)
 {
-    if (!f->have_live)
-        return true;
-    bool overlapped = now.ns - f->coming.up_since.ns >= f->set.rotate_overlap.ns;
-    return f->live.queue.count == 0 && (f->live.state == FEED_OVER || overlapped);
+    return a.ns > b.ns ? a : b;
+}
+
+// Two connections are up. Frames of the old one come first, also those that still wait; then, with the
+// proof that all of them are in, the new one takes over.
+static void replace(feed *f, bus_mono now)
+{
+    bus_mono up = f->coming.up_since,
+             heard = f->live.last_frame.ns > up.ns ? f->live.last_frame : up;
+    bus_span patience = longer(f->set.rotate_overlap, BUS_SPAN_MS(PROOF_MS));
+    if (f->proof == 0 && f->live.state != FEED_OVER)
+        f->proof = feed_connection_ping(&f->live, now);
+    if (f->live.queue.count > 0)
+        return;
+    if (!proved(f) && f->live.state == FEED_OVER)
+        interrupted(f, f->live.reason, f->live.text);
+    else if (!proved(f) && (now.ns - heard.ns >= patience.ns ||
+                            now.ns - up.ns >= longer(patience, f->set.dead_after).ns))
+        interrupted(f, "silent", "no answer to a ping before its replacement takes over");
+    else if (!proved(f) ||
+             (f->live.state != FEED_OVER && now.ns - up.ns < f->set.rotate_overlap.ns))
+        return;
+    take_over(f);
 }
 
 void feed_links_turn(feed *f, bus_mono now)
@@ -132,7 +176,9 @@ void feed_links_turn(feed *f, bus_mono now)
         feed_connection_tick(&f->coming, now);
         if (f->coming.state == FEED_OVER)
             coming_over(f);
-        else if (f->coming.state == FEED_UP && may_take_over(f, now))
+        else if (f->coming.state == FEED_UP && f->have_live)
+            replace(f, now);
+        else if (f->coming.state == FEED_UP)
             take_over(f);
     }
     // what a dead connection had delivered is taken first

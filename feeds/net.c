@@ -35,7 +35,8 @@ struct feed_socket {
         size_t len;
     } send[SENDS_MAX];
     unsigned sends;
-    bool want_ping, open, told, released, closing, peer_closed;
+    uint64_t ping; // to send; 0: none
+    bool open, told, released, closing, peer_closed;
     bool want_pause, paused;
     char why[256];
     feed_socket *next;
@@ -126,10 +127,11 @@ static int socket_writeable(feed_socket *s, struct lws *wsi)
         lws_close_reason(wsi, LWS_CLOSE_STATUS_NORMAL, NULL, 0);
         return -1;
     }
-    if (s->want_ping) {
-        unsigned char ping[LWS_PRE + 4] = {0};
-        s->want_ping = false;
-        if (lws_write(wsi, ping + LWS_PRE, 0, LWS_WRITE_PING) < 0)
+    if (s->ping) {
+        unsigned char ping[LWS_PRE + sizeof s->ping];
+        memcpy(ping + LWS_PRE, &s->ping, sizeof s->ping); // an echo: any order of bytes will do
+        s->ping = 0;
+        if (lws_write(wsi, ping + LWS_PRE, sizeof s->ping, LWS_WRITE_PING) < 0)
             return -1;
     } else if (s->sends) {
         unsigned char *text = s->send[0].text;
@@ -139,7 +141,7 @@ static int socket_writeable(feed_socket *s, struct lws *wsi)
         if (wrote < 0)
             return -1;
     }
-    if (s->sends || s->want_ping)
+    if (s->sends || s->ping)
         lws_callback_on_writable(wsi);
     return 0;
 }
@@ -153,6 +155,14 @@ static void socket_peer_closes(feed_socket *s, const unsigned char *in, size_t l
                  (int)(len - 2), (const char *)in + 2);
     else
         snprintf(s->why, sizeof s->why, "closed by the venue");
+}
+
+static uint64_t pong_number(const void *in, size_t len)
+{
+    uint64_t number = 0;
+    if (len == sizeof number)
+        memcpy(&number, in, sizeof number);
+    return number;
 }
 
 static int on_websocket(struct lws *wsi, enum lws_callback_reasons reason, feed_socket *s, void *in,
@@ -171,7 +181,7 @@ static int on_websocket(struct lws *wsi, enum lws_callback_reasons reason, feed_
         return socket_received(s, wsi, in, len);
     case LWS_CALLBACK_CLIENT_RECEIVE_PONG:
         if (!s->released)
-            s->net->on.alive(s->net->on.ctx, s);
+            s->net->on.alive(s->net->on.ctx, s, pong_number(in, len));
         return 0;
     case LWS_CALLBACK_CLIENT_WRITEABLE:
         return socket_writeable(s, wsi);
@@ -501,9 +511,9 @@ bus_err feed_socket_send(feed_socket *socket, bus_view text)
     return BUS_OK;
 }
 
-void feed_socket_ping(feed_socket *socket)
+void feed_socket_ping(feed_socket *socket, uint64_t number)
 {
-    socket->want_ping = true;
+    socket->ping = number;
     if (socket->wsi && !socket->told)
         lws_callback_on_writable(socket->wsi);
 }

@@ -16,7 +16,8 @@ typedef struct feed_socket feed_socket; // one WebSocket
 typedef struct {
     void (*opened)(void *ctx, feed_socket *socket);
     void (*message)(void *ctx, feed_socket *socket, bus_view text, bus_recorded_time received);
-    void (*alive)(void *ctx, feed_socket *socket); // a pong
+    void (*alive)(void *ctx, feed_socket *socket,
+                  uint64_t number); // a pong, to that ping; 0: to none
     // closed: once for every socket, also for one that never opened; frees nothing.
     //   clean  the peer closed it in order
     void (*closed)(void *ctx, feed_socket *socket, bool clean, const char *text);
@@ -43,7 +44,8 @@ bus_err feed_net_check_url(const char *url, bool websocket);
 bus_err feed_net_connect(feed_net *net, feed_socket **out, const char *url, const char *path,
                          void *owner);
 bus_err feed_socket_send(feed_socket *socket, bus_view text); // queued; at most 64 KiB
-void feed_socket_ping(feed_socket *socket);
+// feed_socket_ping: numbers rise; one that was not sent yet is left out for the next.
+void feed_socket_ping(feed_socket *socket, uint64_t number);
 // feed_socket_pause: stop or go on reading, from the next turn on: up to 64 KiB may still come.
 void feed_socket_pause(feed_socket *socket, bool paused);
 // feed_socket_release: the owner is done with it: no further callback; closed if it still is open.

@@ -117,6 +117,7 @@ static bus_err publish(feed_emit *emit, const feed_topic *topic, bus_view id, in
     event.correlationid = (bus_view){correlation, BUS_UUID_TEXT - 1};
     event.data = (bus_view){(const char *)emit->data.buf, emit->data.len};
     emit->events++;
+    emit->last_recorded = now->received;
     emit->fn(emit->ctx, topic->subject, &event);
     return BUS_OK;
 }

@@ -46,8 +46,9 @@ typedef struct {
     feed_event_fn fn;
     void *ctx;
     int64_t epoch_ms;
-    uint64_t n;      // of the epoch's last event
-    uint64_t events; // published so far
+    uint64_t n;                      // of the epoch's last event
+    uint64_t events;                 // published so far
+    bus_recorded_time last_recorded; // of the last one published
     feed_stamp time, recorded, wall;
     bus_pack data; // of the event being written
     uint8_t buf[FEED_DATA_MAX];

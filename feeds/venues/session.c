@@ -48,9 +48,11 @@ void feed_session_up(feed_session *session, const feed_link *link, const feed_no
     bus_pack_bool(p, link->rotation);
     own(session, "connected", NULL, now);
     if (session->interruption) {
+        int64_t stood = link->stood.ns ? link->stood.ns : now->wall.ns;
+        bus_recorded_time after = {link->lost_after.ns};
         feed_gap gap = {.reason = session->interruption,
-                        .after = session->last_received,
-                        .before = {now->wall.ns}}; // frames may wait that came before this
+                        .after = after.ns ? after : session->last_received,
+                        .before = {stood}}; // frames may wait that came before now
         feed_session_gap(session, &gap, now);
         session->interruption = NULL;
     }

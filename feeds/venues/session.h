@@ -30,6 +30,8 @@ typedef struct {
     const char *connection_id, *url;
     uint32_t attempt, streams;
     bool rotation;
+    bus_wall stood;      // since when the subscriptions stand; 0: now
+    bus_wall lost_after; // begin of the gap, where it is not the last frame published; else 0
 } feed_link;
 
 // feed_session_resume: the lane already holds events of this venue; last_received of its last frame.

@@ -10,6 +10,7 @@ import msgpack
 import pytest
 from support.feed import SHORT_LEASE, Exchange, read_lane, start_feed, wait_quiet
 from support.places import BUILD, PATIENCE, program
+from support.relay import Relay
 
 SPOT = ["trade", "bookTicker", "depth@100ms"]
 SMALL = BUILD / "test" / "data"
@@ -220,6 +221,21 @@ def test_a_stall_is_told_and_nothing_is_lost(market, bus):
     assert not tally.events("gap")
 
 
+def test_a_slow_venue_is_told_and_nothing_is_lost(market, bus):
+    market.fault("slow", for_ms=4000, delay_ms=900)
+    tally = wait_events(bus, lambda t: len(t.events("stale")) >= 2)  # each frame ends a silence
+    late = {e["n"]: e for e in market.log() if e["fault"] == "slow"}
+    assert late
+    end = time.monotonic() + 20 * PATIENCE
+    while json.loads(market.request("GET", "/sim/v1/fault"))[0]["state"] != "done":
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    assert not tally.events("disconnected")
+    tally = expect_healed(bus, market)
+    assert not tally.events("gap")
+    expect_every_frame(market.log(), tally)
+
+
 @pytest.mark.parametrize("code", [1001, 0])
 def test_a_closed_connection_is_made_again(market, bus, code):
     market.fault("close", code=code)
@@ -241,15 +257,82 @@ def test_an_announced_shutdown_costs_nothing(market, bus):
     expect_every_frame(market.log(), tally)
 
 
-def test_a_connection_is_renewed_without_loss_or_double(stack, bus):
+@pytest.mark.parametrize("fault", [None, {"kind": "slow", "for_ms": 3000, "delay_ms": 40}, {"kind": "stall", "for_ms": 1500}])
+def test_a_connection_is_renewed_without_loss_or_double(stack, bus, fault):
     stack.start("stored")
     exchange = Exchange(stack, "--symbols", "BTCUSDT", "--rate", "600")
     start_feed(stack, exchange, ["BTCUSDT"], SPOT, "--rotate-after", "1s", "--rotate-overlap", "300ms")
+    if fault:
+        exchange.fault(**fault)
     tally = wait_events(bus, lambda t: len(t.events("connected")) >= 4)
     assert all(e["data"]["rotation"] for e in tally.events("disconnected"))
     tally = expect_healed(bus, exchange)
     assert not tally.events("gap")
     expect_every_frame(exchange.log(), tally)
+
+
+def start_rotating_feed(stack, bus, exchange, *args, ws_port=None):
+    """Its first connection is replaced after some seconds; the book is whole."""
+    rotate = ("--rotate-after", f"{int(3000 * PATIENCE)}ms", "--stale-after", "700ms", "--dead-after", "60s")
+    if ws_port:
+        args += ("--ws-url", f"ws://127.0.0.1:{ws_port}")
+    start_feed(stack, exchange, ["BTCUSDT"], [*SPOT, "kline_1s"], *rotate, *args)
+    wait_events(bus, lambda t: t.events("whole"))
+
+
+def expect_interruption(bus, exchange, reason):
+    """The first change of connection was no rotation, and what it cost is in its gap."""
+    tally = wait_events(bus, lambda t: len(t.events("connected")) >= 2 and len(t.events("whole")) >= 2, 40)
+    down = tally.events("disconnected")[0]["data"]
+    assert (down["reason"], down["rotation"]) == (reason, False)
+    assert not tally.events("connected")[1]["data"]["rotation"]
+    [gap] = [e["data"] for e in tally.events("gap") if "channel" not in e["data"]]
+    assert gap["reason"] == "disconnected"
+    expect_every_frame(exchange.log(), expect_healed(bus, exchange, 2), before=50_000_000)
+    return gap
+
+
+def test_a_renewal_of_a_connection_that_is_half_open_is_a_gap(stack, bus):
+    stack.start("stored")
+    exchange = Exchange(stack, "--symbols", "BTCUSDT", "--rate", "600")
+    start_rotating_feed(stack, bus, exchange, "--rotate-overlap", "200ms")
+    exchange.fault("half_open", for_ms=120000)
+    expect_interruption(bus, exchange, "silent")
+
+
+def test_a_connection_that_breaks_while_it_is_renewed_is_a_gap_and_time_goes_on(stack, bus):
+    stack.start("stored")
+    exchange = Exchange(stack, "--symbols", "BTCUSDT", "--rate", "600")
+    start_rotating_feed(stack, bus, exchange, "--rotate-overlap", "30s")
+    exchange.fault("half_open", for_ms=int(5000 * PATIENCE))  # then it is reset: its replacement has two seconds of frames
+    gap = expect_interruption(bus, exchange, "lost")
+    assert instant(gap["received_before"]) - instant(gap["received_after"]) > 10**9
+    assert read_lane(bus).events("stale")  # made while frames waited: Tally looks at the order of receipt
+
+
+def test_a_connection_that_lags_is_waited_for_and_costs_nothing(stack, bus):
+    stack.start("stored")
+    exchange = Exchange(stack, "--symbols", "BTCUSDT", "--rate", "600")
+    with Relay(exchange.port) as relay:
+        start_rotating_feed(stack, bus, exchange, "--rotate-overlap", "100ms", ws_port=relay.port)
+        relay.lag(0, 1.5)
+        tally = wait_events(bus, lambda t: len(t.events("connected")) >= 2)
+        assert tally.events("disconnected")[0]["data"]["rotation"]
+        tally = expect_healed(bus, exchange)
+        assert not tally.events("gap")
+        expect_every_frame(exchange.log(), tally)
+
+
+def test_a_connection_that_lags_and_breaks_while_it_is_renewed_is_a_gap(stack, bus):
+    stack.start("stored")
+    exchange = Exchange(stack, "--symbols", "BTCUSDT", "--rate", "600")
+    with Relay(exchange.port) as relay:
+        start_rotating_feed(stack, bus, exchange, "--rotate-overlap", "30s", ws_port=relay.port)
+        relay.lag(0, 2)
+        relay.wait(2)
+        time.sleep(0.5)  # the new one stands, the old one still delivers what is older
+        relay.cut(0)
+        expect_interruption(bus, exchange, "lost")
 
 
 # --- kills ------------------------------------------------------------------------------------------------
