@@ -2,7 +2,7 @@
 
 #include <stdbool.h>
 
-static const int64_t power10[] = {
+const int64_t bus_power10[BUS_DECIMAL_SCALE_MAX + 1] = {
     1,
     10,
     100,
@@ -64,7 +64,7 @@ static bool parse_short(const char *p, const char *end, bool negative, int scale
     int have = behind < 0 ? 0 : behind;
     for (; have > scale && v % 10 == 0; have--)
         v /= 10;
-    if (have > scale || __builtin_mul_overflow(v, power10[scale - have], &v))
+    if (have > scale || __builtin_mul_overflow(v, bus_power10[scale - have], &v))
         return false;
     *out = negative ? -v : v;
     return true;
@@ -109,7 +109,7 @@ static bus_err parse_long(bus_view text, bool negative, int scale, int64_t *out)
         if (__builtin_mul_overflow(v, 10, &v) || __builtin_sub_overflow(v, *p - '0', &v))
             return too_large(text, scale);
     }
-    if (__builtin_mul_overflow(v, power10[scale - behind], &v) || (!negative && v == INT64_MIN))
+    if (__builtin_mul_overflow(v, bus_power10[scale - behind], &v) || (!negative && v == INT64_MIN))
         return too_large(text, scale);
     *out = negative ? v : -v;
     return BUS_OK;

@@ -19,6 +19,8 @@ typedef __int128 bus_wide; // products and sums of products
 
 enum { BUS_DECIMAL_SCALE_MAX = 18, BUS_DECIMAL_TEXT = 48 };
 
+extern const int64_t bus_power10[BUS_DECIMAL_SCALE_MAX + 1]; // 10^0 … 10^18
+
 // bus_decimal_parse reads [-]digits[.digits] at `scale`. Refused: empty, '+', exponent, blanks,
 // a non-zero digit beyond the scale (BUS_ERANGE), more than int64 holds (BUS_ERANGE).
 bus_err bus_decimal_parse(bus_view text, int scale, int64_t *out);

@@ -3,30 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bus/base/decimal.h"
+
 enum {
     FREE_LEAST = 64, // free places of a side that are never worth tidying
     FREE_REACH = 32, // how far to look for one
 };
-
-static const uint64_t power[19] = {1,
-                                   10,
-                                   100,
-                                   1000,
-                                   10000,
-                                   100000,
-                                   1000000,
-                                   10000000,
-                                   100000000,
-                                   1000000000,
-                                   10000000000,
-                                   100000000000,
-                                   1000000000000,
-                                   10000000000000,
-                                   100000000000000,
-                                   1000000000000000,
-                                   10000000000000000,
-                                   100000000000000000,
-                                   1000000000000000000};
 
 void feed_book_init(feed_book *book)
 {
@@ -74,16 +56,16 @@ static bool scaled(const feed_decimal *n, int scale, int64_t *out)
 {
     uint64_t fraction = n->fraction, whole;
     if (n->digits > scale) {
-        uint64_t by = power[n->digits - scale];
+        uint64_t by = (uint64_t)bus_power10[n->digits - scale];
         uint64_t kept =
             (fraction | by) <= UINT32_MAX ? (uint32_t)fraction / (uint32_t)by : fraction / by;
         if (kept * by != fraction)
             return false;
         fraction = kept;
     } else {
-        fraction *= power[scale - n->digits];
+        fraction *= (uint64_t)bus_power10[scale - n->digits];
     }
-    if (__builtin_mul_overflow(n->whole, power[scale], &whole) ||
+    if (__builtin_mul_overflow(n->whole, (uint64_t)bus_power10[scale], &whole) ||
         __builtin_add_overflow(whole, fraction, &whole) || whole > INT64_MAX)
         return false;
     *out = (int64_t)whole;
@@ -106,7 +88,7 @@ static bool raise_all(int64_t *v, uint32_t count, int64_t by, bool check)
 static bool raise_scale(feed_book *book, feed_number *number, int to)
 {
     bool price = number == &book->price;
-    int64_t by = (int64_t)power[to - number->scale];
+    int64_t by = bus_power10[to - number->scale];
     for (int check = 1; check >= 0; check--)
         for (int s = 0; s < 2; s++) {
             feed_levels *levels = &book->side[s];
