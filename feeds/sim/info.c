@@ -10,6 +10,15 @@
 #include "feeds/sim/json.h"
 #include "feeds/sim/lines.h"
 
+bus_err sim_info_check(bus_view text)
+{
+    bus_view body, symbols;
+    if (sim_json_value(&text, &body) && sim_json_get(body, "symbols", &symbols) &&
+        symbols.ptr[0] == '[')
+        return BUS_OK;
+    return bus_fail(BUS_EINVAL, "no JSON object with an array 'symbols'");
+}
+
 static bus_err read_file(const char *path, sim_text *out)
 {
     sim_lines *lines = NULL;
@@ -23,9 +32,7 @@ static bus_err read_file(const char *path, sim_text *out)
         sim_text_str(out, "\n");
     }
     sim_lines_close(lines);
-    bus_view text = sim_text_view(out), body, symbols;
-    if (got < 0 || !sim_json_value(&text, &body) || !sim_json_get(body, "symbols", &symbols) ||
-        symbols.ptr[0] != '[')
+    if (got < 0 || sim_info_check(sim_text_view(out)) != BUS_OK)
         return bus_fail(BUS_EINVAL, "exchangeInfo '%s': no JSON object with an array 'symbols'",
                         path);
     return BUS_OK;

@@ -82,6 +82,7 @@ void sim_synth_feed_klines(sim_exchange *x, int symbol_no, int interval, size_t 
 
 // --- info.c
 bus_err sim_info_load(sim_exchange *x);
+bus_err sim_info_check(bus_view text); // of a file: a body to render from
 // sim_info_render: the body with only the symbols named (JSON array text or one name); BUS_ENOTFOUND.
 bus_err sim_info_render(const sim_exchange *x, bus_view symbol, bus_view symbols, sim_text *out);
 

@@ -41,6 +41,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             now.received.ns += 1000000;
             now.mono.ns += 1000000000;
             venue->frame(session, (bus_view){at, len}, &now);
+            venue->seen(session, (bus_view){at, len}); // also an id, of whoever wrote the stream
             venue->tick(session, &now);
             at += len + 1;
         }
