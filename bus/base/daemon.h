@@ -47,8 +47,8 @@ typedef struct {
 
 int bus_daemon_main(const bus_daemon_spec *spec, int argc, char **argv); // exit code 0, 1 or 2
 bus_loop *bus_daemon_loop(bus_daemon *daemon);
-void bus_daemon_probe(bus_daemon *daemon, bus_probe probe);       // readiness: all must be ready
-void bus_daemon_stopped(bus_daemon *daemon);                      // the loop may end, exit 0
-void bus_daemon_fatal(bus_daemon *daemon, bus_err err);           // ends with exit 1, logs the text
+void bus_daemon_probe(bus_daemon *daemon, bus_probe probe); // readiness: all must be ready
+void bus_daemon_stopped(bus_daemon *daemon);                // the loop may end, exit 0
+void bus_daemon_fatal(bus_daemon *daemon, bus_err err);     // ends with exit 1, logs the text
 
 #endif
