@@ -27,7 +27,7 @@ bus_err bus_window_init(bus_window *w, uint32_t msgs_max, uint32_t bytes_max)
 
 void bus_window_release(bus_window *w)
 {
-    for (uint64_t n = w->head; n < w->tail; n++)
+    for (uint64_t n = w->head; w->slots && n < w->tail; n++)
         free(w->slots[n & (w->slots_max - 1)].words);
     free(w->words);
     free(w->slots);
