@@ -4,6 +4,7 @@ import contextlib
 import os
 import pty
 import random
+import select
 import signal
 import socket
 import subprocess
@@ -132,18 +133,24 @@ def test_leaves_nothing_when_make_is_stopped(tmp_path):
     run.clean()
 
 
+def read_until(terminal: int, text: bytes, timeout: float, seen: bytes = b"") -> bytes:
+    end = time.monotonic() + timeout * places.PATIENCE
+    while text not in seen:
+        assert select.select([terminal], [], [], max(0, end - time.monotonic()))[0], f"no {text} within {timeout} s: {seen}"
+        seen += os.read(terminal, 4096)
+    return seen
+
+
 def test_control_c_on_a_terminal_stops_it(tmp_path):
     run = Run(tmp_path)
     pid, terminal = pty.fork()
     if pid == 0:
         os.chdir(places.TREE)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a suite started with it ignored hands that on, and bash cannot trap it then
         os.execve(run.argv[0], run.argv, {**os.environ, **run.env})
-    seen = b""
-    while b"Tradelane is running" not in seen:
-        seen += os.read(terminal, 4096)
+    seen = read_until(terminal, b"Tradelane is running", 60)
     os.write(terminal, b"\x03")
-    while b"stopped:" not in seen:
-        seen += os.read(terminal, 4096)
+    read_until(terminal, b"stopped:", 30, seen)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     run.assert_gone()
     os.close(terminal)
