@@ -125,13 +125,17 @@ Test(progress, an_unanswered_write_does_not_hide_a_successor)
 {
     uint8_t bytes[1] = {7};
     work_progress old, young;
-    work_saved s = {.bytes = bytes, .len = 1}, saved;
+    work_saved s = {.bytes = bytes, .len = 1}, saved = {0};
     work_progress_read(conn, "LIVE", "sma", &old);
     test_ok(work_progress_write(conn, &old));
     test_ok(work_saved_write(conn, "LIVE", "sma", &s));
     while_the_broker_stands_still(&old, &s);
-    test_ok(work_progress_read(conn, "LIVE", "sma", &young));
-    test_ok(work_saved_read(conn, "LIVE", "sma", &saved));
+    do { // the broker stores in its own time what it had not answered
+        test_ok(work_progress_read(conn, "LIVE", "sma", &young));
+        work_saved_release(&saved);
+        test_ok(work_saved_read(conn, "LIVE", "sma", &saved));
+    } while (young.place.revision == old.place.revision ||
+             saved.place.revision == s.place.revision);
     test_ok(work_progress_write(conn, &young));
     test_ok(work_saved_write(conn, "LIVE", "sma", &saved));
     test_expect_err(work_progress_write(conn, &old), BUS_ECONFLICT);
