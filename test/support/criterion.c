@@ -8,7 +8,7 @@
 #include "test/support/runner.h"
 #include "test/support/test.h"
 
-enum { TIMEOUT_S = 120, JOBS = 2 };
+enum { TIMEOUT_S = 120 };
 
 static test_counts totals;
 
@@ -29,7 +29,7 @@ void test_skip_now(void)
 int test_run(int argc, char **argv, test_counts *counts)
 {
     struct criterion_test_set *tests = criterion_initialize();
-    criterion_options.jobs = JOBS;
+    criterion_options.jobs = TEST_JOBS;
     criterion_options.timeout = TIMEOUT_S;
     int run = criterion_handle_args(argc, argv, true);
     int ok = run ? criterion_run_all_tests(tests) : 1;

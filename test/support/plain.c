@@ -1,4 +1,4 @@
-// plain: see plain.h. One child a test; the parent keeps the time.
+// plain: see plain.h. One child a test, a few at a time; the parent keeps the time.
 #ifdef TL_TEST_PLAIN
 #include "test/support/plain.h"
 
@@ -14,7 +14,14 @@
 
 enum { TIMEOUT_S = 120, SKIPPED = 77, POLL_US = 1000 };
 
+typedef struct {
+    pid_t pid; // 0: free
+    const struct plain_test *test;
+    double timeout_s, end_s;
+} child;
+
 static struct plain_test *tests;
+static child children[TEST_JOBS];
 static bool failed; // in the child: an expectation did not hold
 
 void plain_register(struct plain_test *test)
@@ -75,21 +82,6 @@ static double now_s(void)
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-static int wait_child(pid_t pid, double timeout_s)
-{
-    int status = 0;
-    for (double end = now_s() + timeout_s; waitpid(pid, &status, WNOHANG) == 0;) {
-        if (now_s() > end) {
-            fprintf(stderr, "timed out after %g s\n", timeout_s);
-            kill(pid, SIGKILL);
-            waitpid(pid, &status, 0);
-            break;
-        }
-        usleep(POLL_US);
-    }
-    return status;
-}
-
 static bool as_expected(int status, const struct plain_options *options)
 {
     if (WIFSIGNALED(status))
@@ -97,22 +89,8 @@ static bool as_expected(int status, const struct plain_options *options)
     return !options->signal && WEXITSTATUS(status) == options->exit_code;
 }
 
-static void run_one(const struct plain_test *test, test_counts *counts)
+static void count(const struct plain_test *test, int status, test_counts *counts)
 {
-    const struct plain_options *suite = suite_options(test->suite);
-    if (test->options.disabled || suite->disabled) {
-        counts->skipped++;
-        return;
-    }
-    double timeout_s = test->options.timeout > 0 ? test->options.timeout
-                       : suite->timeout > 0      ? suite->timeout
-                                                 : TIMEOUT_S;
-    fflush(NULL);
-    test_current(test->suite, test->name);
-    pid_t pid = fork();
-    if (pid == 0)
-        run_child(test, suite);
-    int status = wait_child(pid, timeout_s);
     if (WIFEXITED(status) && WEXITSTATUS(status) == SKIPPED) {
         counts->skipped++;
     } else if (as_expected(status, &test->options)) {
@@ -125,6 +103,53 @@ static void run_one(const struct plain_test *test, test_counts *counts)
     }
 }
 
+// Whether this one is through; one that is over its time is killed first.
+static bool reap(child *c, test_counts *counts)
+{
+    int status = 0;
+    pid_t ended = waitpid(c->pid, &status, WNOHANG);
+    if (ended == 0 && now_s() <= c->end_s)
+        return false;
+    if (ended == 0) {
+        fprintf(stderr, "%s::%s timed out after %g s\n", c->test->suite, c->test->name,
+                c->timeout_s);
+        kill(c->pid, SIGKILL);
+        waitpid(c->pid, &status, 0);
+    }
+    c->pid = 0;
+    count(c->test, status, counts);
+    return true;
+}
+
+// A place for one more child among the first `jobs`, as soon as there is one.
+static child *free_place(size_t jobs, test_counts *counts)
+{
+    for (;; usleep(POLL_US))
+        for (size_t i = 0; i < jobs; i++)
+            if (!children[i].pid || reap(&children[i], counts))
+                return &children[i];
+}
+
+static void start(const struct plain_test *test, size_t jobs, test_counts *counts)
+{
+    const struct plain_options *suite = suite_options(test->suite);
+    if (test->options.disabled || suite->disabled) {
+        counts->skipped++;
+        return;
+    }
+    child *c = free_place(jobs, counts);
+    c->test = test;
+    c->timeout_s = test->options.timeout > 0 ? test->options.timeout
+                   : suite->timeout > 0      ? suite->timeout
+                                             : TIMEOUT_S;
+    c->end_s = now_s() + c->timeout_s;
+    fflush(NULL);
+    test_current(test->suite, test->name);
+    c->pid = fork();
+    if (c->pid == 0)
+        run_child(test, suite);
+}
+
 static bool wanted(const struct plain_test *test, const char *filter)
 {
     char name[512];
@@ -132,13 +157,28 @@ static bool wanted(const struct plain_test *test, const char *filter)
     return !filter || strstr(name, filter);
 }
 
-// Arguments: none, or `--filter <part of suite/name>`.
+static const char *argument(int argc, char **argv, const char *name)
+{
+    for (int i = 1; i + 1 < argc; i++)
+        if (!strcmp(argv[i], name))
+            return argv[i + 1];
+    return NULL;
+}
+
+// Arguments: `--filter <part of suite/name>`, `--jobs <at most TEST_JOBS>`.
 int test_run(int argc, char **argv, test_counts *counts)
 {
-    const char *filter = argc == 3 && !strcmp(argv[1], "--filter") ? argv[2] : NULL;
+    const char *filter = argument(argc, argv, "--filter");
+    const char *wish = argument(argc, argv, "--jobs");
+    int jobs = wish ? atoi(wish) : TEST_JOBS;
+    if (jobs < 1 || jobs > TEST_JOBS)
+        jobs = TEST_JOBS;
     for (struct plain_test *t = tests; t; t = t->next)
         if (t->name && wanted(t, filter))
-            run_one(t, counts);
+            start(t, (size_t)jobs, counts);
+    for (int i = 0; i < jobs; i++)
+        while (children[i].pid && !reap(&children[i], counts))
+            usleep(POLL_US);
     return 0;
 }
 #endif

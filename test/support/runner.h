@@ -4,6 +4,8 @@
 
 #include <stddef.h>
 
+enum { TEST_JOBS = 4 }; // tests at a time: most of them wait for a broker or a clock
+
 typedef struct {
     size_t passed, failed, skipped;
 } test_counts;

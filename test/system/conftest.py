@@ -1,5 +1,6 @@
 """Fixtures of the system tests. Each test has its own broker, ports and folder; nothing is shared or mocked."""
 
+import os
 import shutil
 import subprocess
 
@@ -9,6 +10,20 @@ from support import places
 from support.broker import Broker
 from support.bus import Bus
 from support.stack import Stack
+
+
+def pytest_collection_modifyitems(config, items):
+    """The slowest first, so that no worker is left alone with one at the end. A worker is handed two at once: a quick
+    one goes with each of the first slow ones."""
+    def seconds(item):
+        marker = item.get_closest_marker("slow")
+        return marker.args[0] if marker else 0
+
+    slow = sorted((item for item in items if seconds(item)), key=seconds, reverse=True)
+    quick = [item for item in items if not seconds(item)]
+    workers = config.getoption("numprocesses", None) or int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
+    first = [item for pair in zip(slow[:workers], quick) for item in pair]
+    items[:] = first + [item for item in slow + quick if item not in first]
 
 
 @pytest.fixture

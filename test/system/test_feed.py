@@ -380,6 +380,7 @@ def expect_every_frame(log, tally, before=0, until=None):
     assert checked > 100
 
 
+@pytest.mark.slow(12)
 def test_a_killed_feed_loses_only_what_a_gap_names(stack, bus):
     stack.start("stored")
     exchange = Exchange(stack, "--symbols", "BTCUSDT,ETHUSDT", "--rate", "1500")
@@ -500,6 +501,7 @@ def free_port():
         return s.getsockname()[1]
 
 
+@pytest.mark.slow(12)
 def test_a_second_feed_of_a_venue_waits_and_takes_over_without_doubles(stack, bus):
     stack.start("stored")
     exchange = Exchange(stack, "--symbols", "BTCUSDT", "--rate", "1000")
@@ -545,6 +547,7 @@ def test_a_symbol_that_the_venue_does_not_know_is_left_out_by_name(stack, bus):
     assert [c["streams"] for c in asked if c["streams"]] == [9]
 
 
+@pytest.mark.slow(12)
 def test_a_feed_that_cannot_keep_up_reads_less_and_loses_nothing(stack, bus, captures):
     golden = json.loads((captures / "golden.json").read_text())["binance_spot/btcusdt_20240808.gz"]
     stack.start("stored")

@@ -111,6 +111,7 @@ MOMENTS = [after_a_while, with_the_broker_restarted, with_the_broker_away, with_
            when_the_venue_fell_silent, when_the_connection_was_given_up, when_the_venue_closed]
 
 
+@pytest.mark.slow(25)
 def test_a_feed_killed_at_any_moment_loses_only_what_a_gap_names(stack, bus, dice):
     lives = Lives(stack, bus, dice.choice([500, 2000, 4000]))
     moments = dice.sample(MOMENTS, min(LIVES, len(MOMENTS))) + dice.choices(MOMENTS, k=max(0, LIVES - len(MOMENTS)))

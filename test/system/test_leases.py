@@ -69,6 +69,7 @@ def expect_it_goes_on(bus, began: dict):
     until(lambda: int(call(bus, "Replay.Get", selector="mon")["sent"]) > int(info["sent"]), "more events")
 
 
+@pytest.mark.slow(12)
 @pytest.mark.parametrize("spans", [1.5, 4])
 def test_a_broker_that_stood_still_ends_nothing(stack, bus, workers, spans):
     stored = stack.start("stored", *LEASE)
@@ -141,6 +142,7 @@ def test_a_workhostd_that_was_overtaken_ends_its_runtimes(stack, bus, workers):
     assert runtimes(second)["LIVE"] == taken and not runtimes(first)
 
 
+@pytest.mark.slow(15)
 def test_a_feed_that_was_late_goes_on_with_the_same_connection(stack, bus):
     stack.start("stored")
     exchange = Exchange(stack, "--symbols", "BTCUSDT", "--rate", "200")

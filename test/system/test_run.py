@@ -157,6 +157,7 @@ def test_control_c_on_a_terminal_stops_it(tmp_path):
     run.clean()
 
 
+@pytest.mark.slow(15)
 def test_starts_again_what_ends_and_says_so(run):
     run.wait_up()
     os.kill(run.pid_of("feedd"), signal.SIGKILL)

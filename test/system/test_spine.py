@@ -144,7 +144,7 @@ def with_one_trade_changed(records, seed: int):
     return records[:at] + [(records[at][0], msgpack.packb(event))] + records[at + 1:]
 
 
-@pytest.mark.slow
+@pytest.mark.slow(35)
 @pytest.mark.timeout(900)
 def test_one_changed_trade_is_named_by_its_first_different_decision(tmp_path, stack, bus, spot_trades):
     capture = tmp_path / "trades.gz"

@@ -283,6 +283,7 @@ def probe_is_undisturbed(events, count: int, without=()):
     assert [{k: e["data"][k] for k in ("trade_id", "count", "sum")} for e in events] == expected
 
 
+@pytest.mark.slow(15)
 def test_a_runtime_killed_again_and_again_gives_what_an_undisturbed_one_gives(work, bus):
     declare(work.folder, "probe", {}, PROBE)
     daemon = work()
