@@ -92,7 +92,7 @@ static bus_err open_run(store_player *p)
                               .lease = p->opts.lease};
     bus_err err = bus_credit_open(&p->credit, &credit);
     if (!err)
-        err = bus_sub_open(&p->done, p->publish, &reports);
+        err = bus_sub_open(&p->done, p->ask, &reports);
     if (!err)
         err = store_source_open(&p->source, p->read, p->info.stream, p->info.first_seq,
                                 p->info.last_seq, p->info.selector, p->info.runid);
@@ -132,12 +132,13 @@ static bus_err begin_run(store_player *p, uint64_t first)
 static bus_err start(store_player *p)
 {
     bus_seq_range range;
-    bus_profile profile = p->opts.speed.millionths ? BUS_PROFILE_LATENCY : BUS_PROFILE_BULK;
-    bus_err err = connect_one(p, &p->read, BUS_PROFILE_BULK);
+    bus_err err = connect_one(p, &p->ask, BUS_PROFILE_BULK);
     if (!err)
-        err = connect_one(p, &p->publish, profile);
+        err = connect_one(p, &p->read, BUS_PROFILE_OWNER);
     if (!err)
-        err = store_range_find(p->read, &p->opts.range, &range);
+        err = connect_one(p, &p->publish, BUS_PROFILE_OWNER);
+    if (!err)
+        err = store_range_find(p->ask, &p->opts.range, &range);
     if (err)
         return err;
     p->info.last_seq = range.last;
@@ -211,7 +212,7 @@ static bus_err find_target(store_player *p, const store_replay_command *c, uint6
     bus_seq_range range = {p->range_first, p->info.last_seq};
     *first = c->n;
     if (c->n == 0)
-        return store_range_seek(p->read, p->info.stream, range, c->time, first);
+        return store_range_seek(p->ask, p->info.stream, range, c->time, first);
     if (c->n < range.first || c->n > range.last)
         return bus_fail(BUS_ERANGE,
                         "sequence %" PRIu64 " is outside the range of the replay, %" PRIu64
@@ -468,6 +469,8 @@ static void turn(store_player *p)
     if (change != p->info.change || bus_mono_since(now, p->shown).ns >= INT64_C(100000000))
         show_now(p);
     if (!more)
+        bus_conn_push(p->publish), bus_conn_push(p->read);
+    if (!more)
         store_mailbox_wait(p->box, next_deadline(p, now));
 }
 
@@ -489,6 +492,7 @@ static void finish(store_player *p)
     close_run(p);
     bus_conn_close(p->publish);
     bus_conn_close(p->read);
+    bus_conn_close(p->ask);
     char text[STORE_REPLAY_TEXT];
     snprintf(text, sizeof text, "replay on '%s' is over: it is %s", p->info.selector,
              store_replay_state_name(p->info.state));

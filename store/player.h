@@ -11,7 +11,8 @@ typedef struct {
     store_replay_opts opts; // strings owned by the replay
     void *start_call;
 
-    bus_conn *read, *publish; // apart, so that reading and publishing do not share a lock
+    // The two that carry events are read and written by this thread; the third one wakes it.
+    bus_conn *read, *publish, *ask;
     bus_sub *done;            // reports of the run
     store_source source;
     bus_credit *credit;

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "bus/lane/lane.h"
 #include "bus/nats/conn_impl.h"
 
 enum { BACKOFF_FIRST_MS = 20, BACKOFF_MS_MAX = 2000, FLUSH_MS = 2000 };
@@ -40,6 +41,8 @@ static void tell(bus_conn *conn)
 // Holds the gate. Subscriptions that already are on the link are left alone.
 static bool attach_all(bus_conn *conn, bus_link *link)
 {
+    if (link->fd >= 0)
+        return true; // the owner does it
     for (bus_sub *sub = conn->subs; sub; sub = sub->next)
         if (!sub->on && bus_sub_attach(sub, link->nc) != NATS_OK)
             return false;
@@ -58,7 +61,7 @@ static bool settle(bus_conn *conn, bus_link *link)
 {
     bool ok = attach_all(conn, link);
     bus_gate_unlock(&conn->gate);
-    ok = ok && natsConnection_FlushTimeout(link->nc, FLUSH_MS) == NATS_OK;
+    ok = ok && (link->fd >= 0 || natsConnection_FlushTimeout(link->nc, FLUSH_MS) == NATS_OK);
     bus_gate_lock(&conn->gate);
     return ok && attach_all(conn, link);
 }
@@ -180,6 +183,7 @@ void bus_conn_close(bus_conn *conn)
     if (!conn)
         return;
     bus_conn_flush(conn, BUS_SPAN_S(1)); // closing alone may leave bytes behind in the library
+    bus_owner_release(conn);
     bus_gate_lock(&conn->gate);
     conn->closing = true;
     bus_gate_signal(&conn->gate);
@@ -290,6 +294,10 @@ bus_err bus_conn_flush(bus_conn *conn, bus_span timeout)
     bus_link *link = bus_conn_link(conn);
     if (!link)
         return down(conn, "flushing");
+    if (link->fd >= 0) {
+        bus_link_unref(link);
+        return bus_owner_flush(conn, timeout) ? BUS_OK : bus_fail(BUS_ETIMEOUT, "flushing");
+    }
     natsStatus s = natsConnection_FlushTimeout(link->nc, timeout.ns / 1000000 + 1);
     bus_link_unref(link);
     return s == NATS_OK ? BUS_OK : bus_nats_fail(s, "flushing");
@@ -306,23 +314,48 @@ static natsStatus make(natsMsg **out, const char *subject, const char *reply,
     return s;
 }
 
-static bus_err check_size(const bus_link *link, const char *subject, bus_view payload)
+static bus_err check_size(const bus_link *link, bus_view subject, bus_view payload)
 {
     if ((int64_t)payload.len <= link->max_payload)
         return BUS_OK;
-    return bus_fail(BUS_ELIMIT, "message on '%s': %zu bytes; the broker takes at most %lld",
-                    subject, payload.len, (long long)link->max_payload);
+    return bus_fail(BUS_ELIMIT, "message on '%.*s': %zu bytes; the broker takes at most %lld",
+                    BUS_VIEW_ARG(subject), payload.len, (long long)link->max_payload);
+}
+
+// A reference on the live link if the library reads and writes it.
+static bus_link *library_link(bus_conn *conn)
+{
+    bus_link *link = bus_conn_link(conn);
+    if (!link || link->fd < 0)
+        return link;
+    bus_link_unref(link);
+    return NULL;
+}
+
+static bus_err publish_owner(bus_conn *conn, const bus_wire_out *msg, const bus_header_pair *headers,
+                             size_t count)
+{
+    bus_err err = check_size(conn->mine, msg->subject, msg->payload);
+    if (err)
+        return bus_note(err, "publishing");
+    bool ok = count ? bus_pipe_publish_pairs(conn->pipe, msg, headers, count)
+                    : bus_pipe_publish(conn->pipe, msg);
+    return ok ? BUS_OK : down(conn, "publishing");
 }
 
 bus_err bus_publish(bus_conn *conn, const char *subject, const char *reply,
                     const bus_header_pair *headers, size_t count, bus_view payload)
 {
-    bus_link *link = bus_conn_link(conn);
+    if (bus_owner_pipe(conn)) {
+        bus_wire_out out = {.subject = bus_view_of(subject), .reply = bus_view_of(reply), .payload = payload};
+        return publish_owner(conn, &out, headers, count);
+    }
+    bus_link *link = library_link(conn);
     if (!link)
         return down(conn, subject);
     natsMsg *msg = NULL;
     natsStatus s = NATS_OK;
-    bus_err err = check_size(link, subject, payload);
+    bus_err err = check_size(link, bus_view_of(subject), payload);
     if (err)
         goto done;
     if (count == 0 && reply) {
@@ -342,15 +375,57 @@ done:
     return err ? bus_note(err, "publishing") : BUS_OK;
 }
 
+// Ready headers through the library: it wants them one by one, NUL-terminated.
+static natsStatus add_block(natsMsg *msg, bus_view block)
+{
+    char name[128], value[1024];
+    bus_view n, v;
+    natsStatus s = NATS_OK;
+    for (size_t at = 0; s == NATS_OK && bus_wire_header_next(block, &at, &n, &v);)
+        s = bus_view_copy(n, name, sizeof name) && bus_view_copy(v, value, sizeof value)
+                ? natsMsgHeader_Add(msg, name, value)
+                : NATS_INVALID_ARG;
+    return s;
+}
+
+bus_err bus_publish_block(bus_conn *conn, bus_view subject, bus_view headers, bus_view payload)
+{
+    if (bus_owner_pipe(conn)) {
+        bus_wire_out out = {.subject = subject, .headers = headers, .payload = payload};
+        return publish_owner(conn, &out, NULL, 0);
+    }
+    char name[BUS_SUBJECT_BUF];
+    bus_link *link = library_link(conn);
+    if (!link)
+        return down(conn, "publishing");
+    natsMsg *msg = NULL;
+    bus_err err = bus_view_copy(subject, name, sizeof name)
+                      ? check_size(link, subject, payload)
+                      : bus_fail(BUS_EINVAL, "subject '%.*s' is too long", BUS_VIEW_ARG(subject));
+    natsStatus s = NATS_OK;
+    if (!err) {
+        s = natsMsg_Create(&msg, name, NULL, payload.ptr, (int)payload.len);
+        if (s == NATS_OK)
+            s = add_block(msg, headers);
+        if (s == NATS_OK)
+            s = natsConnection_PublishMsg(link->nc, msg);
+    }
+    if (s != NATS_OK)
+        err = bus_nats_fail(s, name);
+    natsMsg_Destroy(msg);
+    bus_link_unref(link);
+    return err ? bus_note(err, "publishing") : BUS_OK;
+}
+
 bus_err bus_request(bus_conn *conn, const char *subject, const bus_header_pair *headers,
                     size_t count, bus_view payload, bus_span timeout, bus_msg **reply)
 {
-    bus_link *link = bus_conn_link(conn);
+    bus_link *link = library_link(conn);
     if (!link)
         return down(conn, subject);
     natsMsg *msg = NULL, *answer = NULL;
     natsStatus s = NATS_OK;
-    bus_err err = check_size(link, subject, payload);
+    bus_err err = check_size(link, bus_view_of(subject), payload);
     if (err)
         goto done;
     s = make(&msg, subject, NULL, headers, count, payload);

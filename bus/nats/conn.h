@@ -19,8 +19,11 @@ typedef struct bus_conn bus_conn;
 // A side is where things live: LIVE holds feeds, live runtimes, ACT; RESEARCH replays and backtests. By
 // default both are the same broker and account; code asks for the side it means all the same.
 typedef enum { BUS_SIDE_LIVE, BUS_SIDE_RESEARCH } bus_side;
-// LATENCY sends each message at once (SendAsap); BULK lets the library gather writes.
-typedef enum { BUS_PROFILE_LATENCY, BUS_PROFILE_BULK } bus_profile;
+// LATENCY sends each message at once (SendAsap); BULK lets the library gather writes. OWNER is for hundreds of
+// thousands of messages a second: whoever opened it reads and writes the socket on its own thread (no thread,
+// lock or allocation per message); it publishes, subscribes and flushes, but makes no requests, gets no wakes,
+// and sends with bus_conn_push. With TLS it is BULK, and all of that works the same.
+typedef enum { BUS_PROFILE_LATENCY, BUS_PROFILE_BULK, BUS_PROFILE_OWNER } bus_profile;
 typedef enum {
     BUS_CONN_CONNECTING, // never been up yet, or between tries
     BUS_CONN_UP,
@@ -52,6 +55,9 @@ const char *bus_conn_why(const bus_conn *conn, char *buf, size_t cap);
 uint32_t bus_conn_broker(const bus_conn *conn);
 int64_t bus_conn_max_payload(const bus_conn *conn);
 bus_err bus_conn_flush(bus_conn *conn, bus_span timeout); // everything sent has reached the broker
+// bus_conn_push, OWNER: sends what was published and looks after the connection: call it at the end of each
+// batch and at least each second. The other profiles do that by themselves.
+void bus_conn_push(bus_conn *conn);
 
 // --- messages --------------------------------------------------------------------------------------
 typedef struct bus_msg bus_msg; // one received message; owns its bytes
@@ -75,6 +81,9 @@ typedef struct {
 // `headers` may be NULL when count is 0. BUS_EUNAVAILABLE when down, BUS_ELIMIT beyond max_payload.
 bus_err bus_publish(bus_conn *conn, const char *subject, const char *reply,
                     const bus_header_pair *headers, size_t count, bus_view payload);
+// The same with the headers ready for the wire: "NATS/1.0", then lines "<name>: <value>", then an empty line, each
+// ended by CR LF; empty: none.
+bus_err bus_publish_block(bus_conn *conn, bus_view subject, bus_view headers, bus_view payload);
 // bus_request waits for one answer. BUS_EUNAVAILABLE: no responders or down; BUS_ETIMEOUT.
 bus_err bus_request(bus_conn *conn, const char *subject, const bus_header_pair *headers,
                     size_t count, bus_view payload, bus_span timeout, bus_msg **reply);

@@ -3,6 +3,7 @@
 #define BUS_NATS_CONN_IMPL_H
 
 #include "bus/nats/link.h"
+#include "bus/nats/pipe.h"
 #include "bus/nats/wait.h"
 
 struct bus_conn {
@@ -17,6 +18,12 @@ struct bus_conn {
     bus_link *link; // NULL unless UP
     bool drop;      // the link is to be replaced
     bus_sub *subs;  // linked by next
+
+    // BUS_PROFILE_OWNER: the owner's alone
+    bus_link *mine; // whose socket the pipe is on; NULL: none
+    bus_pipe *pipe;
+    uint64_t last_sid;
+    bus_mono looked; // when the socket was read by the way of pushing
 };
 
 // bus_conn_link takes a reference on the live link, NULL when there is none.
@@ -30,6 +37,7 @@ struct bus_sub {
     bus_sub *next;
     char *subject, *queue_group;
     natsSubscription *on; // of the live link, guarded by conn->gate
+    uint64_t sid;         // BUS_PROFILE_OWNER: its number on the wire
     uint32_t pending_max;
     uint64_t bytes_max;
     bool direct;
@@ -51,5 +59,17 @@ struct bus_sub {
 natsStatus bus_sub_attach(bus_sub *sub, natsConnection *nc);
 void bus_sub_detach(bus_sub *sub);
 bool bus_sub_wait(bus_sub *sub, bus_span timeout); // owner: is there a message for bus_sub_next?
+
+bus_msg *bus_msg_of_pipe(bus_pipe_msg *msg);
+
+// --- owner.c: BUS_PROFILE_OWNER; all on the owner's thread ------------------------------------------------
+// bus_owner_pipe: the live pipe, made on the live link when that is a new one; NULL: down, or the library does
+// the reading and writing (another profile, or TLS: then the link's fd is -1).
+bus_pipe *bus_owner_pipe(bus_conn *conn);
+void bus_owner_release(bus_conn *conn);
+bool bus_owner_flush(bus_conn *conn, bus_span timeout);
+void bus_owner_subscribe(bus_sub *sub); // already in conn->subs
+void bus_owner_unsubscribe(bus_sub *sub);
+bool bus_owner_read(bus_sub *sub, bus_span timeout); // needs a pipe; is there a message for it now?
 
 #endif

@@ -129,6 +129,7 @@ bus_err bus_broker_peek(bus_broker_info *out, const char *url, bus_span timeout)
     memcpy(out->version, at, len);
     out->version[len] = '\0';
     out->broker = bus_broker_version(out->version);
+    out->tls = strstr(line, "\"tls_required\":true") != NULL;
 done:
     free(line);
     close(fd);

@@ -4,12 +4,15 @@
 #ifndef BUS_NATS_INFO_H
 #define BUS_NATS_INFO_H
 
+#include <stdbool.h>
+
 #include "bus/base/err.h"
 #include "bus/base/time.h"
 
 typedef struct {
     char version[32]; // as the server writes it, "2.15.1"
     uint32_t broker;  // major*1000000 + minor*1000 + patch
+    bool tls;         // it wants TLS on this address
 } bus_broker_info;
 
 // url: nats://host:port, tls://…, or host:port. BUS_EUNAVAILABLE, BUS_ETIMEOUT, BUS_EINVAL (not a NATS server).

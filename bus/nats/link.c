@@ -1,5 +1,6 @@
 #include "bus/nats/link.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -149,6 +150,8 @@ void bus_link_unref(bus_link *link)
     if (!link || atomic_fetch_sub(&link->refs, 1) != 1)
         return;
     natsConnection_Destroy(link->nc);
+    if (link->fd >= 0)
+        close(link->fd);
     free(link);
 }
 
@@ -175,7 +178,49 @@ static void on_error(natsConnection *nc, natsSubscription *sub, natsStatus statu
              words && *words ? words : "");
 }
 
-static natsStatus set_options(natsOptions *no, const bus_link_opts *opts, bus_link *link)
+// --- BUS_PROFILE_OWNER: the socket is handed over -----------------------------------------------------
+// The library gives the socket of a connection that is to be polled by a loop of the program's own, and from
+// then on neither reads nor writes by itself. We take it (a copy, so that its number stays ours whatever the
+// library closes) and never tell the library of anything. Under TLS the socket's bytes are the library's alone.
+
+static natsStatus take_socket(void **data, void *ctx, natsConnection *nc, natsSock socket)
+{
+    (void)nc;
+    bus_link *link = ctx;
+    *data = link;
+    link->fd = fcntl(socket, F_DUPFD_CLOEXEC, 0);
+    return link->fd < 0 ? NATS_ERR : NATS_OK;
+}
+
+static natsStatus ignore_poll(void *data, bool add)
+{
+    (void)data;
+    (void)add;
+    return NATS_OK;
+}
+
+static natsStatus ignore_detach(void *data)
+{
+    (void)data;
+    return NATS_OK;
+}
+
+static bool wants_socket(const bus_conn_opts *o)
+{
+    return o->profile == BUS_PROFILE_OWNER && !*o->ca && !strstr(o->url, "tls://");
+}
+
+static natsStatus set_owner(natsOptions *no, bus_link *link)
+{
+    natsStatus s = natsOptions_SetEventLoop(no, link, take_socket, ignore_poll, ignore_poll, ignore_detach);
+    if (s == NATS_OK)
+        s = natsOptions_SetPingInterval(no, 0); // the pipe's
+    if (s == NATS_OK)
+        s = natsOptions_SetSendAsap(no, true); // no thread that would flush
+    return s;
+}
+
+static natsStatus set_options(natsOptions *no, const bus_link_opts *opts, bus_link *link, bool socket)
 {
     const bus_conn_opts *o = &opts->opts;
     char *urls = strdup(o->url), *save = NULL;
@@ -220,11 +265,13 @@ static natsStatus set_options(natsOptions *no, const bus_link_opts *opts, bus_li
         s = natsOptions_LoadCATrustedCertificates(no, o->ca);
     if (s == NATS_OK && *o->ca)
         s = natsOptions_SetSecure(no, true);
+    if (s == NATS_OK && socket)
+        s = set_owner(no, link);
     return s;
 }
 
 // Who answered, and is it new enough?
-static bus_link_result check_broker(bus_link *link, char why[BUS_LINK_WHY])
+static bus_link_result check_broker(bus_link *link, char why[BUS_LINK_WHY], bool *tls)
 {
     char url[256] = "";
     natsConnection_GetConnectedUrl(link->nc, url, sizeof url);
@@ -241,21 +288,23 @@ static bus_link_result check_broker(bus_link *link, char why[BUS_LINK_WHY])
             info.version, url);
         return BUS_LINK_REFUSED;
     }
+    *tls = info.tls;
     link->broker = info.broker;
     link->max_payload = natsConnection_GetMaxPayload(link->nc);
     return BUS_LINK_UP;
 }
 
-bus_link_result bus_link_open(bus_link **out, const bus_link_opts *opts, bus_wake wake,
-                              char why[BUS_LINK_WHY])
+static bus_link_result open_link(bus_link **out, const bus_link_opts *opts, bus_wake wake,
+                                 char why[BUS_LINK_WHY], bool socket, bool *tls)
 {
-    pthread_once(&library_once, open_library);
     bus_link_result result = BUS_LINK_DOWN;
     natsOptions *no = NULL;
     bus_link *link = calloc(1, sizeof *link);
     natsStatus s = link ? natsOptions_Create(&no) : NATS_NO_MEMORY;
+    if (link)
+        link->fd = -1;
     if (s == NATS_OK)
-        s = set_options(no, opts, link);
+        s = set_options(no, opts, link, socket);
     if (s == NATS_OK) {
         link->refs = 2; // the caller's, and the library's until on_closed
         link->wake = wake;
@@ -263,6 +312,8 @@ bus_link_result bus_link_open(bus_link **out, const bus_link_opts *opts, bus_wak
     }
     natsOptions_Destroy(no);
     if (s != NATS_OK) { // a connection that never was up has no last callback
+        if (link && link->fd >= 0)
+            close(link->fd);
         free(link);
         snprintf(why, BUS_LINK_WHY, "broker at %s: %s", opts->opts.url, natsStatus_GetText(s));
         bool said_no = s == NATS_CONNECTION_AUTH_FAILED || s == NATS_NOT_PERMITTED ||
@@ -270,11 +321,24 @@ bus_link_result bus_link_open(bus_link **out, const bus_link_opts *opts, bus_wak
                        s == NATS_SSL_ERROR;
         return said_no ? BUS_LINK_REFUSED : BUS_LINK_DOWN;
     }
-    result = check_broker(link, why);
+    result = check_broker(link, why, tls);
     if (result == BUS_LINK_UP)
         *out = link;
     else
         bus_link_close(link);
+    return result;
+}
+
+bus_link_result bus_link_open(bus_link **out, const bus_link_opts *opts, bus_wake wake,
+                              char why[BUS_LINK_WHY])
+{
+    bool socket = wants_socket(&opts->opts), tls = false;
+    pthread_once(&library_once, open_library);
+    bus_link_result result = open_link(out, opts, wake, why, socket, &tls);
+    if (result == BUS_LINK_UP && socket && tls) { // the library switched to TLS by itself
+        bus_link_close(*out);
+        result = open_link(out, opts, wake, why, false, &tls);
+    }
     return result;
 }
 

@@ -28,6 +28,7 @@ struct bus_link {
     _Atomic bool lost;
     _Atomic bool told; // the last callback is over
     natsConnection *nc;
+    int fd; // BUS_PROFILE_OWNER: its socket, ours to read and write; -1: the library does
     uint32_t broker;
     int64_t max_payload;
     bus_wake wake; // when lost; a library thread calls it

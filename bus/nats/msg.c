@@ -1,8 +1,8 @@
-// A bus_msg is the library's message under our name: no copy, no second allocation.
+// A bus_msg is the library's message under our name, or one of a pipe with the lowest bit of its address set: no
+// copy, no second allocation.
 #include <stdlib.h>
 
-#include "bus/nats/conn.h"
-#include "bus/nats/link.h"
+#include "bus/nats/conn_impl.h"
 
 #define HEADERS_START "NATS/1.0"
 enum { HEADERS_BYTES_MIN = 12, HEADERS_BYTES_MAX = 128 * 1024, HEADERS_MAX = 64 };
@@ -12,18 +12,35 @@ static natsMsg *lib(const bus_msg *msg)
     return (natsMsg *)(uintptr_t)msg;
 }
 
+static const bus_pipe_msg *piped(const bus_msg *msg)
+{
+    uintptr_t at = (uintptr_t)msg;
+    return at & 1 ? (const bus_pipe_msg *)(at - 1) : NULL;
+}
+
+bus_msg *bus_msg_of_pipe(bus_pipe_msg *msg)
+{
+    return (bus_msg *)((uintptr_t)msg | 1);
+}
+
 bus_view bus_msg_subject(const bus_msg *msg)
 {
+    if (piped(msg))
+        return piped(msg)->subject;
     return bus_view_of(natsMsg_GetSubject(lib(msg)));
 }
 
 bus_view bus_msg_reply(const bus_msg *msg)
 {
+    if (piped(msg))
+        return piped(msg)->reply;
     return bus_view_of(natsMsg_GetReply(lib(msg)));
 }
 
 bus_view bus_msg_payload(const bus_msg *msg)
 {
+    if (piped(msg))
+        return piped(msg)->payload;
     return (bus_view){natsMsg_GetData(lib(msg)), (size_t)natsMsg_GetDataLength(lib(msg))};
 }
 
@@ -112,18 +129,27 @@ static bool find_in_table(natsMsg *msg, const char *name, bus_view *value)
 
 bool bus_msg_header(const bus_msg *msg, const char *name, bus_view *value)
 {
+    if (piped(msg))
+        return find_raw(piped(msg)->headers, name, value);
     bus_view raw = raw_headers(lib(msg));
     return raw.len ? find_raw(raw, name, value) : find_in_table(lib(msg), name, value);
 }
 
 bool bus_msg_no_responders(const bus_msg *msg)
 {
+    bus_view status;
+    if (piped(msg))
+        return piped(msg)->payload.len == 0 && bus_msg_header(msg, "Status", &status) &&
+               bus_view_is(status, "503");
     return natsMsg_IsNoResponders(lib(msg));
 }
 
 void bus_msg_release(bus_msg *msg)
 {
-    natsMsg_Destroy(lib(msg));
+    if (piped(msg))
+        bus_pipe_release((bus_pipe_msg *)((uintptr_t)msg - 1));
+    else
+        natsMsg_Destroy(lib(msg));
 }
 
 // --- CloudEvents in a message -------------------------------------------------------------------------
@@ -133,10 +159,19 @@ static bus_err decode_headers(const bus_msg *msg, bus_event *out, bus_scratch *s
 {
     const char **keys = NULL;
     int count = 0;
-    if (natsMsgHeader_Keys(lib(msg), &keys, &count) != NATS_OK)
-        return bus_fail(BUS_EINVAL, "no headers");
     bus_header headers[HEADERS_MAX];
     size_t used = 0;
+    if (piped(msg)) {
+        size_t at = 0;
+        while (used < HEADERS_MAX && bus_wire_header_next(piped(msg)->headers, &at,
+                                                          &headers[used].name, &headers[used].value))
+            used++;
+        if (used == HEADERS_MAX)
+            return bus_fail(BUS_ELIMIT, "%d headers or more; fewer are read", HEADERS_MAX);
+        return bus_event_decode_headers(out, headers, used, bus_msg_payload(msg), scratch);
+    }
+    if (natsMsgHeader_Keys(lib(msg), &keys, &count) != NATS_OK)
+        return bus_fail(BUS_EINVAL, "no headers");
     for (int i = 0; i < count && used < HEADERS_MAX; i++) {
         headers[used].name = bus_view_of(keys[i]);
         if (bus_msg_header(msg, keys[i], &headers[used].value))

@@ -14,7 +14,7 @@ static void sub_unref(bus_sub *sub)
     for (uint32_t i = 0; i < sub->in_len; i++)
         natsMsg_Destroy(sub->in[i]);
     for (uint32_t i = sub->out_at; i < sub->out_len; i++)
-        natsMsg_Destroy(sub->out[i]);
+        bus_msg_release((bus_msg *)sub->out[i]);
     free(sub->in);
     free(sub->out);
     free(sub->subject);
@@ -155,9 +155,15 @@ void bus_sub_detach(bus_sub *sub)
 static void enlist(bus_conn *conn, bus_sub *sub)
 {
     bus_gate_lock(&conn->gate);
+    sub->sid = ++conn->last_sid;
     sub->next = conn->subs;
     conn->subs = sub;
     bus_link *link = conn->link;
+    if (link && link->fd >= 0) {
+        bus_gate_unlock(&conn->gate);
+        bus_owner_subscribe(sub);
+        return;
+    }
     if (link && bus_sub_attach(sub, link->nc) != NATS_OK)
         link = NULL;
     if (link)
@@ -181,7 +187,7 @@ bus_err bus_sub_open(bus_sub **out, bus_conn *conn, const bus_sub_opts *opts)
     sub->pending_max = opts->pending_max ? opts->pending_max : PENDING_MAX;
     sub->bytes_max = opts->bytes_max ? opts->bytes_max : BYTES_MAX;
     sub->wake = opts->wake;
-    sub->direct = opts->direct;
+    sub->direct = opts->direct || conn->opts.opts.profile == BUS_PROFILE_OWNER;
     if (sub->direct) {
         sub->out = calloc(DIRECT_BATCH, sizeof *sub->out);
         sub->out_cap = DIRECT_BATCH;
@@ -224,6 +230,8 @@ static bool take_direct(bus_sub *sub, bus_span timeout)
 // Takes everything that has arrived in one exchange of the two halves.
 static bool take(bus_sub *sub, bus_span timeout)
 {
+    if (bus_owner_pipe(sub->conn))
+        return bus_owner_read(sub, timeout);
     if (sub->direct)
         return take_direct(sub, timeout);
     bus_gate_lock(&sub->gate);
@@ -281,6 +289,7 @@ void bus_sub_close(bus_sub *sub)
         *at = sub->next;
     bus_sub_detach(sub);
     bus_gate_unlock(&conn->gate);
+    bus_owner_unsubscribe(sub);
     bus_gate_lock(&sub->gate);
     sub->closed = true;
     sub->wake.fn = NULL;
