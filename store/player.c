@@ -92,6 +92,8 @@ static bus_err open_run(store_player *p)
                               .lease = p->opts.lease};
     bus_err err = bus_credit_open(&p->credit, &credit);
     if (!err)
+        err = bus_lane_block_init(&p->headers, bus_view_of(p->info.runid));
+    if (!err)
         err = bus_sub_open(&p->done, p->ask, &reports);
     if (!err)
         err = store_source_open(&p->source, p->read, p->info.stream, p->info.first_seq,
@@ -341,17 +343,16 @@ static bus_err send_event(store_player *p)
 {
     store_source *s = &p->source;
     bus_lane_stamp stamp;
-    bus_lane_headers headers;
+    bus_view subject = bus_view_of(s->subject);
     if (p->waited)
         store_source_restamp(s);
     p->waited = false;
-    bus_err err =
-        bus_credit_send(p->credit, s->seq, bus_view_of(s->subject), s->payload.len, &stamp);
+    bus_err err = bus_credit_send(p->credit, s->seq, subject, s->payload.len, &stamp);
     if (err)
         return err;
-    bus_lane_headers_of(&headers, &stamp, p->info.runid);
     // A publish that fails is a lost message like any other: participants find it and read it back.
-    if (bus_publish(p->publish, s->subject, NULL, headers.pair, BUS_LANE_HEADERS, s->payload))
+    if (bus_publish_block(p->publish, subject, (bus_view){0},
+                          bus_lane_block_of(&p->headers, &stamp), s->payload))
         bus_debug("replay on '%s': sequence %" PRIu64 ": %s", p->info.selector, s->seq,
                   bus_err_text());
     p->info.bytes += s->payload.len;

@@ -13,7 +13,8 @@ typedef struct {
 
     // The two that carry events are read and written by this thread; the third one wakes it.
     bus_conn *read, *publish, *ask;
-    bus_sub *done;            // reports of the run
+    bus_sub *done;          // reports of the run
+    bus_lane_block headers; // of its messages
     store_source source;
     bus_credit *credit;
     store_pace pace;

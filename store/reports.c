@@ -103,7 +103,6 @@ void store_player_watermark(store_player *p, bool end, const char *state)
     char subject[BUS_SUBJECT_BUF];
     bus_watermark mark = {0};
     bus_lane_stamp stamp;
-    bus_lane_headers headers;
     bus_watermark_envelope envelope = {.selector = bus_view_of(p->info.selector),
                                        .runid = bus_view_of(p->info.runid),
                                        .n = ++p->marks,
@@ -115,10 +114,10 @@ void store_player_watermark(store_player *p, bool end, const char *state)
     bus_pack pack = bus_pack_to(bytes, sizeof bytes);
     bus_err err = bus_watermark_encode(&pack, &mark, &envelope);
     bus_watermark_subject(subject, envelope.selector);
-    bus_lane_headers_of(&headers, &stamp, p->info.runid);
     if (!err)
-        err = bus_publish(p->publish, subject, NULL, headers.pair, BUS_LANE_HEADERS,
-                          (bus_view){(const char *)bytes, pack.len});
+        err = bus_publish_block(p->publish, bus_view_of(subject), (bus_view){0},
+                                bus_lane_block_of(&p->headers, &stamp),
+                                (bus_view){(const char *)bytes, pack.len});
     if (err) // the next one says the same and more
         bus_debug("replay on '%s': watermark: %s", p->info.selector, bus_err_text());
 }

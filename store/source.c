@@ -19,6 +19,7 @@ bus_err store_source_open(store_source *s, bus_conn *conn, const char *stream, u
                             .from_seq = first,
                             .window_bytes_max = STORE_REPLAY_READ_BYTES,
                             .direct = true};
+    s->memo = calloc(1, sizeof *s->memo); // without it things are only slower
     bus_err err = bus_reader_open(&s->reader, conn, &opts);
     if (err)
         return err;
@@ -35,6 +36,7 @@ void store_source_release(store_source *s)
 {
     bus_reader_close(s->reader);
     bus_scratch_release(&s->scratch);
+    free(s->memo);
     free(s->out);
     *s = (store_source){0};
 }
@@ -54,7 +56,7 @@ static bus_err grow(store_source *s, size_t need)
 // Re-addressed bytes of a record. What is stored as JSON or headers may need more room than it has now.
 static bus_err readdress(store_source *s, const bus_record *record, bus_pack *p)
 {
-    bus_readdress_to to = {s->selector, s->runid, bus_now_wall()};
+    bus_readdress_to to = {s->selector, s->runid, bus_now_wall(), s->memo};
     bus_err err = grow(s, record->payload.len + BUS_READDRESS_GROWTH);
     while (!err) {
         *p = bus_pack_to(s->out, s->out_cap);
@@ -69,7 +71,6 @@ static bus_err readdress(store_source *s, const bus_record *record, bus_pack *p)
 static void hold(store_source *s, const bus_record *record)
 {
     static const char market[] = "act.exchange.";
-    bus_view walltime;
     bus_pack p;
     if (record->subject.len < sizeof market ||
         memcmp(record->subject.ptr, market, sizeof market - 1) != 0)
@@ -83,9 +84,6 @@ static void hold(store_source *s, const bus_record *record)
         return;
     }
     s->payload = (bus_view){(const char *)p.buf, p.len};
-    s->walltime = NULL;
-    if (bus_map_str(s->payload, "walltime", &walltime) && walltime.len == TIME_LEN)
-        s->walltime = (char *)s->out + (walltime.ptr - s->payload.ptr);
     s->seq = record->seq;
     s->held = true;
 }
@@ -93,9 +91,11 @@ static void hold(store_source *s, const bus_record *record)
 void store_source_restamp(store_source *s)
 {
     char text[BUS_TIME_TEXT];
+    bus_view walltime;
+    if (!s->held || !bus_map_str(s->payload, "walltime", &walltime) || walltime.len != TIME_LEN)
+        return;
     bus_time_format(bus_now_wall().ns, text);
-    if (s->held && s->walltime)
-        memcpy(s->walltime, text, TIME_LEN);
+    memcpy(s->out + (walltime.ptr - s->payload.ptr), text, TIME_LEN);
 }
 
 static void count_missing(store_source *s, bus_seq_range gap)

@@ -18,13 +18,13 @@ typedef struct {
     bus_recorded_time recorded; // 0: the event tells none
     char subject[BUS_SUBJECT_BUF];
     bus_view payload; // re-addressed; points into `out`
-    char *walltime;   // where its walltime stands in `out`
     // of the run
     uint64_t reached; // every record up to here has been taken
     uint64_t skipped, missing;
     uint8_t *out; // grows to the largest event seen
     size_t out_cap;
     bus_scratch scratch;
+    bus_readdress_memo *memo;
 } store_source;
 
 typedef enum {

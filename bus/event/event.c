@@ -7,6 +7,9 @@
 
 #include "bus/event/attribute.h"
 
+// The validator's presets, for what stands inside the map of an event.
+enum { USUAL_DEPTH = 31, USUAL_NODES = 65536 };
+
 static _Atomic size_t size_max = BUS_EVENT_SIZE_MAX;
 
 size_t bus_event_size_max(void)
@@ -107,12 +110,17 @@ static bool is_one_value(bus_view packed)
 }
 #endif
 
-static void pack_event(bus_pack *p, const bus_event *event)
+uint32_t bus_event_pairs(const bus_event *event)
 {
     uint32_t pairs = 1 + event->extra_count + (event->data.len ? 1 : 0);
     for (int i = 0; i < ATTRIBUTE_COUNT; i++)
         pairs += attribute_get(event, &attribute_rows[i]).len != 0;
-    bus_pack_map(p, pairs);
+    return pairs;
+}
+
+static void pack_event(bus_pack *p, const bus_event *event)
+{
+    bus_pack_map(p, bus_event_pairs(event));
     bus_pack_raw(p, BUS_VIEW("\xabspecversion\xa3"
                              "1.0"));
     for (int i = 0; i < ATTRIBUTE_COUNT; i++) {
@@ -236,10 +244,90 @@ bus_err event_take_map(bus_event *out, bus_view packed, bus_view *base64)
     return err ? err : attribute_check_required(out);
 }
 
+// --- the usual form: what our own writers send ------------------------------------------------------
+// The version first, known attributes in their order and so each once, all strings, `data` last. Then one
+// pass takes and checks the attributes, and the validator needs to see `data` alone. Whatever is different, or
+// wrong, goes the long way, which knows all forms and names what is wrong.
+
+static bool take_short_str(const uint8_t **at, const uint8_t *end, bus_view *out)
+{
+    size_t left = (size_t)(end - *at), head = 0, len = 0;
+    if (left >= 1 && ((*at)[0] & 0xe0) == 0xa0) {
+        head = 1;
+        len = (*at)[0] & 0x1f;
+    } else if (left >= 2 && (*at)[0] == 0xd9) {
+        head = 2;
+        len = (*at)[1];
+    }
+    if (len == 0 || len > left - head)
+        return false;
+    *out = (bus_view){(const char *)*at + head, len};
+    *at += head + len;
+    return true;
+}
+
+// The row of the packed key at `at`, not before `row`; NULL: it is not one of them.
+static const attribute_row *usual_row(const attribute_row *row, const uint8_t *at,
+                                      const uint8_t *end)
+{
+    for (; row < attribute_rows + ATTRIBUTE_COUNT; row++)
+        if (row->tag == *at && end - at > row->name_len &&
+            memcmp(row->name, at + 1, row->name_len) == 0)
+            return row;
+    return NULL;
+}
+
+static bool take_usual_data(bus_event *out, const uint8_t *at, const uint8_t *end, uint32_t pairs)
+{
+    const bus_pack_limits within = {.depth_max = USUAL_DEPTH, .nodes_max = USUAL_NODES - 2 * pairs};
+    out->data = (bus_view){(const char *)at, (size_t)(end - at)};
+    return bus_pack_validate(out->data, &within) == BUS_OK &&
+           attribute_check_required(out) == BUS_OK;
+}
+
+static bool take_usual(bus_event *out, bus_view payload)
+{
+    static const char version[] = "\xabspecversion\xa3"
+                                  "1.0",
+                      data[] = "\xa4"
+                               "data";
+    const uint8_t *at = (const uint8_t *)payload.ptr, *end = at + payload.len;
+    const attribute_row *row = attribute_rows;
+    uint32_t pairs = 0;
+    if (payload.len < sizeof version + 3)
+        return false;
+    if ((*at & 0xf0) == 0x80)
+        pairs = *at++ & 0x0f;
+    else if (*at == 0xde)
+        pairs = (uint32_t)at[1] << 8 | at[2], at += 3;
+    if (pairs == 0 || memcmp(at, version, sizeof version - 1) != 0)
+        return false;
+    at += sizeof version - 1;
+    event_clear(out);
+    for (uint32_t left = pairs - 1; left; left--) {
+        if (left == 1 && (size_t)(end - at) >= sizeof data &&
+            memcmp(at, data, sizeof data - 1) == 0)
+            return take_usual_data(out, at + sizeof data - 1, end, pairs);
+        row = at < end ? usual_row(row, at, end) : NULL;
+        if (!row)
+            return false;
+        at += 1 + row->name_len;
+        bus_view *slot = attribute_slot(out, row);
+        if (!take_short_str(&at, end, slot) || attribute_check(row, *slot))
+            return false;
+        row++;
+    }
+    return at == end && attribute_check_required(out) == BUS_OK;
+}
+
 bus_err bus_event_decode_msgpack(bus_event *out, bus_view payload)
 {
     bus_event event;
     bus_err err = check_size(payload.len);
+    if (!err && take_usual(&event, payload)) {
+        event_copy(out, &event);
+        return BUS_OK;
+    }
     if (!err)
         err = bus_pack_validate(payload, NULL);
     if (!err)

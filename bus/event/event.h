@@ -103,6 +103,9 @@ typedef struct {
 bus_err bus_event_decode_headers(bus_event *out, const bus_header *headers, size_t count,
                                  bus_view payload, bus_scratch *scratch);
 
+// bus_event_pairs: how many keys its msgpack form has.
+uint32_t bus_event_pairs(const bus_event *event);
+
 // --- rules ----------------------------------------------------------------------------------------
 // bus_event_check: required attributes, name and value rules of CloudEvents 1.0, RFC 3339 times,
 // 32-bit integers, the size. Every codec applies the same rules. `data` is trusted to be one packed value:

@@ -332,8 +332,8 @@ static bus_link *library_link(bus_conn *conn)
     return NULL;
 }
 
-static bus_err publish_owner(bus_conn *conn, const bus_wire_out *msg, const bus_header_pair *headers,
-                             size_t count)
+static bus_err publish_owner(bus_conn *conn, const bus_wire_out *msg,
+                             const bus_header_pair *headers, size_t count)
 {
     bus_err err = check_size(conn->mine, msg->subject, msg->payload);
     if (err)
@@ -347,7 +347,8 @@ bus_err bus_publish(bus_conn *conn, const char *subject, const char *reply,
                     const bus_header_pair *headers, size_t count, bus_view payload)
 {
     if (bus_owner_pipe(conn)) {
-        bus_wire_out out = {.subject = bus_view_of(subject), .reply = bus_view_of(reply), .payload = payload};
+        bus_wire_out out = {
+            .subject = bus_view_of(subject), .reply = bus_view_of(reply), .payload = payload};
         return publish_owner(conn, &out, headers, count);
     }
     bus_link *link = library_link(conn);
@@ -388,23 +389,25 @@ static natsStatus add_block(natsMsg *msg, bus_view block)
     return s;
 }
 
-bus_err bus_publish_block(bus_conn *conn, bus_view subject, bus_view headers, bus_view payload)
+bus_err bus_publish_block(bus_conn *conn, bus_view subject, bus_view reply, bus_view headers,
+                          bus_view payload)
 {
     if (bus_owner_pipe(conn)) {
-        bus_wire_out out = {.subject = subject, .headers = headers, .payload = payload};
+        bus_wire_out out = {subject, reply, headers, payload};
         return publish_owner(conn, &out, NULL, 0);
     }
-    char name[BUS_SUBJECT_BUF];
+    char name[BUS_SUBJECT_BUF], answer[BUS_SUBJECT_BUF];
     bus_link *link = library_link(conn);
     if (!link)
         return down(conn, "publishing");
     natsMsg *msg = NULL;
-    bus_err err = bus_view_copy(subject, name, sizeof name)
-                      ? check_size(link, subject, payload)
-                      : bus_fail(BUS_EINVAL, "subject '%.*s' is too long", BUS_VIEW_ARG(subject));
+    bus_err err =
+        bus_view_copy(subject, name, sizeof name) && bus_view_copy(reply, answer, sizeof answer)
+            ? check_size(link, subject, payload)
+            : bus_fail(BUS_EINVAL, "subject '%.*s' is too long", BUS_VIEW_ARG(subject));
     natsStatus s = NATS_OK;
     if (!err) {
-        s = natsMsg_Create(&msg, name, NULL, payload.ptr, (int)payload.len);
+        s = natsMsg_Create(&msg, name, *answer ? answer : NULL, payload.ptr, (int)payload.len);
         if (s == NATS_OK)
             s = add_block(msg, headers);
         if (s == NATS_OK)

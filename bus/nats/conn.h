@@ -81,9 +81,10 @@ typedef struct {
 // `headers` may be NULL when count is 0. BUS_EUNAVAILABLE when down, BUS_ELIMIT beyond max_payload.
 bus_err bus_publish(bus_conn *conn, const char *subject, const char *reply,
                     const bus_header_pair *headers, size_t count, bus_view payload);
-// The same with the headers ready for the wire: "NATS/1.0", then lines "<name>: <value>", then an empty line, each
+// The same with views, reply empty for none, and the headers ready for the wire: "NATS/1.0", then lines "<name>: <value>", then an empty line, each
 // ended by CR LF; empty: none.
-bus_err bus_publish_block(bus_conn *conn, bus_view subject, bus_view headers, bus_view payload);
+bus_err bus_publish_block(bus_conn *conn, bus_view subject, bus_view reply, bus_view headers,
+                          bus_view payload);
 // bus_request waits for one answer. BUS_EUNAVAILABLE: no responders or down; BUS_ETIMEOUT.
 bus_err bus_request(bus_conn *conn, const char *subject, const bus_header_pair *headers,
                     size_t count, bus_view payload, bus_span timeout, bus_msg **reply);

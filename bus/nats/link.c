@@ -212,7 +212,8 @@ static bool wants_socket(const bus_conn_opts *o)
 
 static natsStatus set_owner(natsOptions *no, bus_link *link)
 {
-    natsStatus s = natsOptions_SetEventLoop(no, link, take_socket, ignore_poll, ignore_poll, ignore_detach);
+    natsStatus s =
+        natsOptions_SetEventLoop(no, link, take_socket, ignore_poll, ignore_poll, ignore_detach);
     if (s == NATS_OK)
         s = natsOptions_SetPingInterval(no, 0); // the pipe's
     if (s == NATS_OK)
@@ -220,7 +221,8 @@ static natsStatus set_owner(natsOptions *no, bus_link *link)
     return s;
 }
 
-static natsStatus set_options(natsOptions *no, const bus_link_opts *opts, bus_link *link, bool socket)
+static natsStatus set_options(natsOptions *no, const bus_link_opts *opts, bus_link *link,
+                              bool socket)
 {
     const bus_conn_opts *o = &opts->opts;
     char *urls = strdup(o->url), *save = NULL;

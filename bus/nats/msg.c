@@ -163,8 +163,9 @@ static bus_err decode_headers(const bus_msg *msg, bus_event *out, bus_scratch *s
     size_t used = 0;
     if (piped(msg)) {
         size_t at = 0;
-        while (used < HEADERS_MAX && bus_wire_header_next(piped(msg)->headers, &at,
-                                                          &headers[used].name, &headers[used].value))
+        while (used < HEADERS_MAX &&
+               bus_wire_header_next(piped(msg)->headers, &at, &headers[used].name,
+                                    &headers[used].value))
             used++;
         if (used == HEADERS_MAX)
             return bus_fail(BUS_ELIMIT, "%d headers or more; fewer are read", HEADERS_MAX);

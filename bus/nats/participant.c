@@ -169,7 +169,8 @@ static void end_read(bus_participant *part)
 static bus_part_result take_read(bus_participant *part, const bus_record *record,
                                  bus_hyp_record *out)
 {
-    bus_readdress_to to = {bus_view_of(part->selector), bus_view_of(part->run), bus_now_wall()};
+    bus_readdress_to to = {bus_view_of(part->selector), bus_view_of(part->run), bus_now_wall(),
+                           NULL};
     bus_pack p = bus_pack_to(part->packed, BUS_READDRESS_BUF);
     if (record->seq > part->read_last) {
         end_read(part);

@@ -10,9 +10,19 @@
 #include "bus/lane/lane.h"
 #include "bus/nats/reader.h"
 
+// Subjects that were re-addressed before, for one selector. A zeroed one is empty. Worth it for who handles many.
+enum { BUS_READDRESS_KNOWN = 128 };
+typedef struct {
+    struct {
+        uint16_t act_len, hyp_len; // 0: free
+        char act[BUS_SUBJECT_BUF], hyp[BUS_SUBJECT_BUF];
+    } at[BUS_READDRESS_KNOWN];
+} bus_readdress_memo;
+
 typedef struct {
     bus_view selector, runid;
-    bus_wall walltime; // of this publish
+    bus_wall walltime;        // of this publish
+    bus_readdress_memo *memo; // NULL: none
 } bus_readdress_to;
 
 enum {

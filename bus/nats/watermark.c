@@ -7,29 +7,44 @@
 
 // --- headers -----------------------------------------------------------------------------------------
 
-// Three of these a message at full speed: printf costs more than the rest of the headers.
-static void decimal(char text[24], uint64_t v)
+static char *put(char *at, const char *text, size_t len)
 {
-    char digits[20];
-    int n = 0;
-    do
-        digits[n++] = (char)('0' + v % 10);
-    while (v /= 10);
-    for (int i = 0; i < n; i++)
-        text[i] = digits[n - 1 - i];
-    text[n] = 0;
+    memcpy(at, text, len);
+    return at + len;
 }
 
-void bus_lane_headers_of(bus_lane_headers *out, const bus_lane_stamp *stamp, const char *runid)
+static char *put_number(char *at, uint64_t v)
 {
-    decimal(out->text[0], stamp->seq);
-    decimal(out->text[1], stamp->prev);
-    decimal(out->text[2], stamp->count);
-    out->pair[0] = (bus_header_pair){"Content-Type", BUS_CONTENT_MSGPACK};
-    out->pair[1] = (bus_header_pair){"Lane-Run", runid};
-    out->pair[2] = (bus_header_pair){"Lane-Seq", out->text[0]};
-    out->pair[3] = (bus_header_pair){"Lane-Prev", out->text[1]};
-    out->pair[4] = (bus_header_pair){"Lane-Count", out->text[2]};
+    char digits[20];
+    int n = sizeof digits;
+    do
+        digits[--n] = (char)('0' + v % 10);
+    while (v /= 10);
+    return put(at, digits + n, sizeof digits - (size_t)n);
+}
+
+#define PUT(at, literal) put(at, literal, sizeof(literal) - 1)
+
+bus_err bus_lane_block_init(bus_lane_block *out, bus_view runid)
+{
+    // behind the run id: three names and numbers
+    int len = snprintf(out->text, sizeof out->text - 128,
+                       "NATS/1.0\r\nContent-Type: " BUS_CONTENT_MSGPACK
+                       "\r\nLane-Run: %.*s\r\nLane-Seq: ",
+                       BUS_VIEW_ARG(runid));
+    if (len < 0 || len >= (int)sizeof out->text - 128)
+        return bus_fail(BUS_EINVAL, "runid '%.*s' is too long for a header", BUS_VIEW_ARG(runid));
+    out->fixed = (size_t)len;
+    return BUS_OK;
+}
+
+bus_view bus_lane_block_of(bus_lane_block *block, const bus_lane_stamp *stamp)
+{
+    char *at = put_number(block->text + block->fixed, stamp->seq);
+    at = put_number(PUT(at, "\r\nLane-Prev: "), stamp->prev);
+    at = put_number(PUT(at, "\r\nLane-Count: "), stamp->count);
+    at = PUT(at, "\r\n\r\n");
+    return (bus_view){block->text, (size_t)(at - block->text)};
 }
 
 static bool read_number(const bus_msg *msg, const char *name, uint64_t *out)

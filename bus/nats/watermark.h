@@ -21,7 +21,6 @@ enum {
     BUS_PARTICIPANTS_MAX = 64,
     BUS_PARTICIPANT_NAME_MAX = 64,
     BUS_WATERMARK_BYTES_MAX = 16 * 1024, // 64 participants with the longest names fit
-    BUS_LANE_HEADERS = 5,
 };
 
 // Where a message stands in its run: Lane-Seq, Lane-Prev, Lane-Count.
@@ -29,13 +28,16 @@ typedef struct {
     uint64_t seq, prev, count;
 } bus_lane_stamp;
 
-// The five headers of a hyp message, as bus_publish takes them. text holds the values.
+// The five headers of a hyp message, ready for the wire (bus_publish_block): what a run's messages have in common
+// is written once.
+enum { BUS_LANE_BLOCK_CAP = 320 };
 typedef struct {
-    bus_header_pair pair[BUS_LANE_HEADERS];
-    char text[3][24];
-} bus_lane_headers;
-// runid is borrowed and NUL-terminated.
-void bus_lane_headers_of(bus_lane_headers *out, const bus_lane_stamp *stamp, const char *runid);
+    char text[BUS_LANE_BLOCK_CAP];
+    size_t fixed; // bytes up to the first number
+} bus_lane_block;
+bus_err bus_lane_block_init(bus_lane_block *out, bus_view runid);
+bus_view bus_lane_block_of(bus_lane_block *block,
+                           const bus_lane_stamp *stamp); // until the next call
 // bus_lane_headers_read: false when one is missing or is no number. run points into msg.
 bool bus_lane_headers_read(const bus_msg *msg, bus_lane_stamp *stamp, bus_view *run);
 

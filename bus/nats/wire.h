@@ -7,11 +7,18 @@
 #include "bus/nats/conn.h"
 
 enum {
-    BUS_WIRE_LINE_MAX = 64 * 1024, // the first line of a frame that arrives; the greeting is the longest
-    BUS_WIRE_NUMBERS = 48,         // a frame's two lengths and all its separators
+    BUS_WIRE_LINE_MAX =
+        64 * 1024,         // the first line of a frame that arrives; the greeting is the longest
+    BUS_WIRE_NUMBERS = 48, // a frame's two lengths and all its separators
 };
 
-typedef enum { BUS_WIRE_MSG, BUS_WIRE_PING, BUS_WIRE_PONG, BUS_WIRE_ERR, BUS_WIRE_OTHER } bus_wire_kind;
+typedef enum {
+    BUS_WIRE_MSG,
+    BUS_WIRE_PING,
+    BUS_WIRE_PONG,
+    BUS_WIRE_ERR,
+    BUS_WIRE_OTHER
+} bus_wire_kind;
 typedef struct {
     bus_wire_kind kind;
     // MSG; all point into the bytes given

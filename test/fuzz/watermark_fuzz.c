@@ -14,7 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     bool leave;
     bus_event event;
     bus_view in = {(const char *)data, size}, run, name;
-    bus_readdress_to to = {BUS_VIEW("s"), BUS_VIEW("r"), {1}};
+    bus_readdress_to to = {BUS_VIEW("s"), BUS_VIEW("r"), {1}, NULL};
     bus_pack p = bus_pack_to(out, sizeof out);
     bus_watermark_decode(&mark, in);
     bus_done_parse(in, &seq, &leave);

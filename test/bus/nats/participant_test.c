@@ -178,7 +178,7 @@ static void send_mark(void)
     uint8_t buf[BUS_WATERMARK_BYTES_MAX];
     char subject[BUS_SUBJECT_BUF];
     bus_lane_stamp stamp;
-    bus_lane_headers h;
+    bus_lane_block h;
     bus_pack p = bus_pack_to(buf, sizeof buf);
     bus_credit_watermark(replay.credit, bus_now_mono(), &mark, &stamp);
     mark.end = replay.at_end;
@@ -187,10 +187,10 @@ static void send_mark(void)
         BUS_VIEW(SELECTOR), bus_view_of(replay.run), ++replay.marks, {0}, bus_now_wall()};
     test_ok(bus_watermark_encode(&p, &mark, &envelope));
     bus_watermark_subject(subject, BUS_VIEW(SELECTOR));
-    bus_lane_headers_of(&h, &stamp, replay.run);
+    test_ok(bus_lane_block_init(&h, bus_view_of(replay.run)));
     if (!replay.lose_marks)
-        bus_publish(replay_conn, subject, NULL, h.pair, BUS_LANE_HEADERS,
-                    (bus_view){(const char *)buf, p.len});
+        bus_publish_block(replay_conn, bus_view_of(subject), (bus_view){0},
+                          bus_lane_block_of(&h, &stamp), (bus_view){(const char *)buf, p.len});
 }
 
 static void take_done(void)
@@ -227,17 +227,17 @@ static bool send_next(void)
     if (!have)
         return false;
     bus_pack p = bus_pack_to(buf, sizeof buf);
-    bus_readdress_to to = {BUS_VIEW(SELECTOR), bus_view_of(replay.run), bus_now_wall()};
+    bus_readdress_to to = {BUS_VIEW(SELECTOR), bus_view_of(replay.run), bus_now_wall(), NULL};
     bus_lane_stamp stamp;
-    bus_lane_headers h;
+    bus_lane_block h;
     if (bus_readdress_record(&p, subject, &record, &to, &scratch, NULL) == BUS_OK) {
         if (!bus_credit_may_send(replay.credit, p.len))
             return false;
         test_ok(bus_credit_send(replay.credit, record.seq, bus_view_of(subject), p.len, &stamp));
-        bus_lane_headers_of(&h, &stamp, replay.run);
+        test_ok(bus_lane_block_init(&h, bus_view_of(replay.run)));
         if (record.seq < replay.lose_from || record.seq > replay.lose_to)
-            bus_publish(replay_conn, subject, NULL, h.pair, BUS_LANE_HEADERS,
-                        (bus_view){(const char *)buf, p.len});
+            bus_publish_block(replay_conn, bus_view_of(subject), (bus_view){0},
+                              bus_lane_block_of(&h, &stamp), (bus_view){(const char *)buf, p.len});
     } else {
         bus_credit_reach(replay.credit, record.seq);
     }

@@ -8,7 +8,7 @@
 
 #include "test/support/test.h"
 
-static const bus_readdress_to to = {{"mon", 3}, {"0c3f9a5e-run", 12}, {1700000000123456789}};
+static const bus_readdress_to to = {{"mon", 3}, {"0c3f9a5e-run", 12}, {1700000000123456789}, NULL};
 static const char act[] = "act.exchange.sim.trade.tape.AAA";
 
 static uint64_t rng_state;
