@@ -67,6 +67,7 @@ bus_msg *bus_msg_of_pipe(bus_pipe_msg *msg);
 // the reading and writing (another profile, or TLS: then the link's fd is -1).
 bus_pipe *bus_owner_pipe(bus_conn *conn);
 void bus_owner_release(bus_conn *conn);
+int bus_conn_fd(bus_conn *conn); // to be polled for reading; -1: there is no pipe just now
 bool bus_owner_flush(bus_conn *conn, bus_span timeout);
 void bus_owner_subscribe(bus_sub *sub); // already in conn->subs
 void bus_owner_unsubscribe(bus_sub *sub);

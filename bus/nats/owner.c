@@ -70,6 +70,11 @@ bus_pipe *bus_owner_pipe(bus_conn *conn)
     return conn->opts.opts.profile == BUS_PROFILE_OWNER ? take_over(conn) : NULL;
 }
 
+int bus_conn_fd(bus_conn *conn)
+{
+    return bus_owner_pipe(conn) ? conn->mine->fd : -1;
+}
+
 void bus_owner_release(bus_conn *conn)
 {
     bus_pipe_close(conn->pipe);

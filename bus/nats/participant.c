@@ -1,14 +1,21 @@
 #include "bus/nats/participant.h"
 
+#include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
+#include "bus/nats/conn_impl.h"
 #include "bus/nats/participant_impl.h"
 #include "bus/nats/readdress.h"
 
 enum {
     PENDING_MAX = 1 << 18,    // far beyond any window: what is dropped is read back, but costs
+    LOOK_MS = 1,
     TURN_MS = 20,             // how long one wait may last: reports and leases go on meanwhile
     READ_WINDOW = 4 << 20,    // bytes held of what is read back
     MESSAGES_PER_TURN = 1024, // not for us; then the reports have their turn
@@ -19,12 +26,24 @@ enum {
 static void on_wake(void *ctx)
 {
     bus_participant *part = ctx;
-    bus_gate_lock(&part->gate);
-    part->woken = true;
-    bus_gate_signal(&part->gate);
-    bus_gate_unlock(&part->gate);
+    uint64_t one = 1;
+    if (!atomic_exchange(&part->woken, true) && write(part->bell, &one, sizeof one) < 0)
+        return; // the counter is full: then it is readable all the same
     if (part->wake.fn)
         part->wake.fn(part->wake.ctx);
+}
+
+// The lane has a connection of its own, so that its messages go from the socket to the owner without a thread,
+// a lock or a copy in between.
+static bus_err open_flow(bus_participant *part)
+{
+    bus_conn_opts opts = part->conn->opts.opts;
+    opts.profile = BUS_PROFILE_OWNER;
+    opts.wake = (bus_wake){on_wake, part};
+    bus_err err = bus_conn_open(&part->flow, &opts);
+    if (!err && part->wake.fn)
+        err = bus_watch_open(&part->flow_watch, part->wake);
+    return err;
 }
 
 static bus_err listen(bus_participant *part)
@@ -36,8 +55,10 @@ static bus_err listen(bus_participant *part)
              bus_machine_random(), bus_machine_random());
     snprintf(answers, sizeof answers, "%s.*", part->inbox);
     // One subscription for events and watermarks, standing before any join: so their order holds.
-    bus_sub_opts opts = {.subject = lane, .pending_max = PENDING_MAX, .wake = wake};
-    bus_err err = bus_sub_open(&part->lane, part->conn, &opts);
+    bus_sub_opts opts = {.subject = lane, .pending_max = PENDING_MAX};
+    bus_err err = open_flow(part);
+    if (!err)
+        err = bus_sub_open(&part->lane, part->flow, &opts);
     opts = (bus_sub_opts){.subject = answers, .wake = wake};
     if (!err)
         err = bus_sub_open(&part->answers, part->conn, &opts);
@@ -69,10 +90,12 @@ bus_err bus_participant_open(bus_participant **out, bus_conn *conn,
     bus_participant *part = calloc(1, sizeof *part);
     if (!part)
         return bus_fail(BUS_ENOMEM, "participant '%s'", opts->name);
-    bus_gate_init(&part->gate);
     part->conn = conn;
+    part->bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     part->packed = malloc(BUS_READDRESS_BUF);
     bus_err err = part->packed ? copy_names(part, opts) : bus_fail(BUS_ENOMEM, "buffer");
+    if (!err && part->bell < 0)
+        err = bus_fail(BUS_EIO, "eventfd: %s", strerror(errno));
     if (!err)
         err = bus_part_filters(part, opts);
     if (!err)
@@ -95,10 +118,13 @@ void bus_participant_close(bus_participant *part)
     bus_msg_release(part->given);
     bus_kv_watch_close(part->watch);
     bus_sub_close(part->answers);
+    bus_watch_close(part->flow_watch);
     bus_sub_close(part->lane);
+    bus_conn_close(part->flow);
     bus_proof_close(part->proof);
     bus_scratch_release(&part->scratch);
-    bus_gate_release(&part->gate);
+    if (part->bell >= 0)
+        close(part->bell);
     free(part->filters_json);
     free(part->packed);
     free(part);
@@ -359,15 +385,23 @@ static bus_part_result step(bus_participant *part, bus_hyp_record *out, bool *id
 
 // --- the owner's call --------------------------------------------------------------------------------
 
+static void lower(bus_participant *part)
+{
+    uint64_t count;
+    if (read(part->bell, &count, sizeof count) > 0 || atomic_load(&part->woken))
+        atomic_store(&part->woken, false);
+}
+
+// For something on the lane or elsewhere.
 static void wait_for_wake(bus_participant *part, int64_t left_ns)
 {
-    bus_mono now = bus_machine_mono();
-    int64_t ns = left_ns < BUS_SPAN_MS(TURN_MS).ns ? left_ns : BUS_SPAN_MS(TURN_MS).ns;
-    bus_gate_lock(&part->gate);
-    if (!part->woken)
-        bus_gate_wait(&part->gate, bus_mono_add(now, (bus_span){ns}));
-    part->woken = false;
-    bus_gate_unlock(&part->gate);
+    int fd = bus_conn_fd(part->flow);
+    int64_t most = fd < 0 ? LOOK_MS : TURN_MS; // without a socket of ours nobody tells of the lane
+    int64_t ns = left_ns < BUS_SPAN_MS(most).ns ? left_ns : BUS_SPAN_MS(most).ns;
+    struct timespec span = {.tv_nsec = ns};
+    struct pollfd on[2] = {{.fd = part->bell, .events = POLLIN}, {.fd = fd, .events = POLLIN}};
+    if (ppoll(on, fd < 0 ? 1 : 2, &span, NULL) > 0 && on[0].revents)
+        lower(part);
 }
 
 static void keep_up(bus_participant *part)
@@ -408,6 +442,8 @@ bus_part_result bus_participant_next(bus_participant *part, bus_span timeout, bu
             continue;
         int64_t left = bus_mono_since(until, bus_machine_mono()).ns;
         if (left <= 0) {
+            if (idle && part->flow_watch)
+                bus_watch_arm(part->flow_watch, bus_conn_fd(part->flow));
             if (!idle && part->wake.fn)
                 part->wake.fn(part->wake.ctx); // there is more, but the owner has its turn
             return BUS_PART_NOTHING;

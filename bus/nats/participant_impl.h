@@ -2,12 +2,14 @@
 #ifndef BUS_NATS_PARTICIPANT_IMPL_H
 #define BUS_NATS_PARTICIPANT_IMPL_H
 
+#include <stdatomic.h>
+
 #include "bus/nats/credit.h"
 #include "bus/nats/kv.h"
 #include "bus/nats/participant.h"
 #include "bus/nats/proof.h"
 #include "bus/nats/reader.h"
-#include "bus/nats/wait.h"
+#include "bus/nats/watch.h"
 
 enum { BUS_RUNID_BUF = 65, BUS_STREAM_BUF = 65 };
 
@@ -34,9 +36,11 @@ struct bus_participant {
     char resume_run[BUS_RUNID_BUF];
     uint64_t resume_after;
 
-    bus_gate gate; // guards `woken`: any of the subscriptions has something
-    bool woken;
-    bus_wake wake; // the owner's
+    _Atomic bool woken; // an answer or the record: something is there besides the lane
+    int bell;           // eventfd, readable while woken
+    bus_wake wake;      // the owner's
+    bus_conn *flow;     // the lane's own connection, read by the owner's thread
+    bus_watch *flow_watch; // wakes an owner that sleeps elsewhere
     bus_sub *lane, *answers;
     bus_kv_watch *watch;
     char inbox[64];

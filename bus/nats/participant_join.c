@@ -7,7 +7,7 @@
 #include "bus/nats/participant_impl.h"
 #include "bus/nats/service_impl.h"
 
-enum { JOIN_TIMEOUT_MS = 2000, JOIN_AGAIN_MS = 300 };
+enum { JOIN_TIMEOUT_MS = 2000, JOIN_AGAIN_MS = 300, FLOW_MS = 20 };
 
 // --- filters -----------------------------------------------------------------------------------------
 
@@ -155,6 +155,10 @@ void bus_part_join(bus_participant *part)
     part->state = PART_JOINING;
     part->epoch = bus_conn_epoch(part->conn);
     part->join_at = now;
+    part->join_again_at = bus_mono_add(now, BUS_SPAN_MS(FLOW_MS));
+    if (bus_conn_state_of(part->flow) != BUS_CONN_UP)
+        return;
+    bus_conn_push(part->flow); // the subscription stands before any join
     part->join_again_at = bus_mono_add(now, BUS_SPAN_MS(JOIN_TIMEOUT_MS));
     snprintf(reply, sizeof reply, "%s.%" PRIu64, part->inbox, ++part->join_number);
     char *text = join_text(part);
