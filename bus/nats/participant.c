@@ -14,7 +14,7 @@
 #include "bus/nats/readdress.h"
 
 enum {
-    PENDING_MAX = 1 << 18,    // far beyond any window: what is dropped is read back, but costs
+    PENDING_MAX = 1 << 18, // far beyond any window: what is dropped is read back, but costs
     LOOK_MS = 1,
     TURN_MS = 20,             // how long one wait may last: reports and leases go on meanwhile
     READ_WINDOW = 4 << 20,    // bytes held of what is read back

@@ -36,10 +36,10 @@ struct bus_participant {
     char resume_run[BUS_RUNID_BUF];
     uint64_t resume_after;
 
-    _Atomic bool woken; // an answer or the record: something is there besides the lane
-    int bell;           // eventfd, readable while woken
-    bus_wake wake;      // the owner's
-    bus_conn *flow;     // the lane's own connection, read by the owner's thread
+    _Atomic bool woken;    // an answer or the record: something is there besides the lane
+    int bell;              // eventfd, readable while woken
+    bus_wake wake;         // the owner's
+    bus_conn *flow;        // the lane's own connection, read by the owner's thread
     bus_watch *flow_watch; // wakes an owner that sleeps elsewhere
     bus_sub *lane, *answers;
     bus_kv_watch *watch;

@@ -446,3 +446,64 @@ Test(event, more_extensions_than_are_kept_is_an_error_not_a_loss)
     bus_event event;
     test_expect_err(bus_event_decode_msgpack(&event, packed(&p)), BUS_ELIMIT);
 }
+
+// --- the usual form and the long way ------------------------------------------------------------------
+
+static const char usual[] =
+    "{\"specversion\":\"1.0\",\"id\":\"trade.BTCUSDT.77\",\"source\":\"urn:com.virtufin.exchange."
+    "binance\","
+    "\"type\":\"com.virtufin.exchange.binance.trade.tape\",\"subject\":\"currency_pair/BTCUSDT\","
+    "\"time\":\"2024-08-08T23:54:13.000000123Z\",\"datacontenttype\":\"application/json\","
+    "\"exchange\":\"binance\",\"clocktype\":\"wall\",\"recordedtime\":\"2024-08-08T23:54:13.1Z\","
+    "\"walltime\":\"2024-08-08T23:54:13.2Z\",\"marketlane\":\"act\","
+    "\"data\":{\"price\":\"61000.63\",\"l\":[[\"1\",\"2\"],[]],\"n\":12345}}";
+
+// The same map with one more key that is unset: that is nothing of the usual form, so it goes the long way.
+static bus_view the_long_way(bus_view packed_map, uint8_t *buf)
+{
+    buf[0] = (uint8_t)(packed_map.ptr[0] + 1); // 13 pairs become 14
+    memcpy(buf + 1, packed_map.ptr + 1, packed_map.len - 1);
+    memcpy(buf + packed_map.len, "\xa3zzz\xc0", 5);
+    return (bus_view){(const char *)buf, packed_map.len + 5};
+}
+
+static void expect_same(bus_view one, bus_view other)
+{
+    bus_event a, b;
+    bus_err first = bus_event_decode_msgpack(&a, one), second = bus_event_decode_msgpack(&b, other);
+    cr_assert_eq(first, second, "%s", bus_err_text());
+    if (first)
+        return;
+    cr_assert_eq(a.extra_count, b.extra_count);
+#define X(field, name) cr_assert(bus_view_eq(a.field, b.field), name);
+    BUS_EVENT_ATTRIBUTES(X)
+#undef X
+    cr_assert(bus_view_eq(a.data, b.data));
+}
+
+Test(event, the_usual_form_is_read_as_any_other_also_when_a_byte_of_it_is_another)
+{
+    static uint8_t buf[CAP], longer[CAP];
+    static const uint8_t bytes[] = {0x00, 0x1f, ' ',  'a',  'z',  '"',  0x7f,
+                                    0x80, 0x8f, 0x93, 0xa0, 0xa1, 0xbf, 0xc0,
+                                    0xc3, 0xcc, 0xd9, 0xda, 0xdc, 0xde, 0xff};
+    bus_scratch scratch = {0};
+    bus_event event;
+    test_ok(bus_event_decode_json(&event, bus_view_of(usual), &scratch));
+    bus_pack p = bus_pack_to(buf, sizeof buf);
+    test_ok(bus_event_encode(&p, &event));
+    cr_assert_eq(buf[0], 0x8d);
+    cr_assert_eq(bus_event_pairs(&event), 13);
+    for (size_t i = 1; i < p.len; i++) {
+        uint8_t was = buf[i];
+        for (size_t k = 0; k < sizeof bytes; k++) {
+            buf[i] = bytes[k];
+            expect_same(packed(&p), the_long_way(packed(&p), longer));
+        }
+        buf[i] = was;
+    }
+    for (size_t len = 1; len < p.len; len++) // cut short
+        test_expect_err(bus_event_decode_msgpack(&event, (bus_view){(const char *)buf, len}),
+                        BUS_EINVAL);
+    bus_scratch_release(&scratch);
+}

@@ -171,6 +171,18 @@ static void expect_same_bytes(bus_view in, bus_view out)
     cr_assert(b.at == b.end);
 }
 
+// The same event as our own writers would have sent it: what most of a recorded stream is.
+static void make_usual(bus_pack *p)
+{
+    static uint8_t usual[8192];
+    bus_event event;
+    bus_pack q = bus_pack_to(usual, sizeof usual);
+    test_ok(bus_event_decode_msgpack(&event, (bus_view){(const char *)p->buf, p->len}));
+    test_ok(bus_event_encode(&q, &event));
+    memcpy(p->buf, usual, q.len);
+    p->len = q.len;
+}
+
 Test(readdress, equals_the_slow_way_for_any_envelope, .timeout = 60)
 {
     static uint8_t in[8192], out[8192 + BUS_READDRESS_GROWTH];
@@ -182,12 +194,40 @@ Test(readdress, equals_the_slow_way_for_any_envelope, .timeout = 60)
         char subject[BUS_SUBJECT_BUF];
         bus_pack p = bus_pack_to(in, sizeof in), q = bus_pack_to(out, sizeof out);
         put_envelope(&p);
+        if (below(2))
+            make_usual(&p);
         bus_view payload = {(const char *)in, p.len};
         test_ok(bus_readdress(&q, subject, bus_view_of(act), payload, &to, NULL));
         cr_assert(q.len <= p.len + BUS_READDRESS_GROWTH);
         cr_assert_str_eq(subject, "hyp.mon.exchange.sim.trade.tape.AAA");
         expect_same_event(payload, (bus_view){(const char *)out, q.len});
         expect_same_bytes(payload, (bus_view){(const char *)out, q.len});
+    }
+}
+
+Test(readdress, subjects_that_are_known_come_out_as_those_that_are_not)
+{
+    static bus_readdress_memo memo;
+    static uint8_t in[256], out[512];
+    bus_readdress_to known = to;
+    known.memo = &memo;
+    rng_state = 77;
+    bus_event event = {.id = BUS_VIEW("1"), .source = BUS_VIEW("urn:x"), .type = BUS_VIEW("com.x")};
+    bus_pack p = bus_pack_to(in, sizeof in);
+    test_ok(bus_event_encode(&p, &event));
+    for (int round = 0; round < 5000; round++) { // more subjects than places
+        char subject[BUS_SUBJECT_BUF], expected[BUS_SUBJECT_BUF], hyp[BUS_SUBJECT_BUF];
+        bool bad = below(10) == 0;
+        snprintf(subject, sizeof subject, "act.exchange.sim.trade.tape.S%u%s", below(400),
+                 bad ? ".x.y.z" : "");
+        bus_pack q = bus_pack_to(out, sizeof out);
+        bus_err err = bus_readdress(&q, hyp, bus_view_of(subject),
+                                    (bus_view){(const char *)in, p.len}, &known, NULL);
+        cr_assert_eq(err, bad ? BUS_EINVAL : BUS_OK);
+        if (!bad) {
+            snprintf(expected, sizeof expected, "hyp.mon.%s", subject + 4);
+            cr_assert_str_eq(hyp, expected);
+        }
     }
 }
 
