@@ -469,8 +469,8 @@ static void turn(store_player *p)
         store_player_watermark(p, p->range_over, p->range_over ? "finished" : NULL);
     if (change != p->info.change || bus_mono_since(now, p->shown).ns >= INT64_C(100000000))
         show_now(p);
-    if (!more)
-        bus_conn_push(p->publish), bus_conn_push(p->read);
+    bus_conn_push(p->publish);
+    bus_conn_push(p->read);
     if (!more)
         store_mailbox_wait(p->box, next_deadline(p, now));
 }

@@ -28,15 +28,16 @@ void bench_stored_stop(void)
 }
 
 // <build>/bench/bench_x -> <build>/bin/stored
-static void find_program(char path[4096])
+static void find_program(char path[4200])
 {
-    ssize_t len = readlink("/proc/self/exe", path, 4000);
+    char here[4096];
+    ssize_t len = readlink("/proc/self/exe", here, sizeof here - 1);
     if (len <= 0)
         give_up("stored", "where is this program?");
-    path[len] = 0;
+    here[len] = 0;
     for (int up = 0; up < 2; up++)
-        *strrchr(path, '/') = 0;
-    strcat(path, "/bin/stored");
+        *strrchr(here, '/') = 0;
+    snprintf(path, 4200, "%s/bin/stored", here);
 }
 
 static bool call(bus_conn *conn, const char *method, const char *request, char why[256])
@@ -59,7 +60,7 @@ static bool call(bus_conn *conn, const char *method, const char *request, char w
 
 int bench_stored_start(bus_conn *conn, const char *url)
 {
-    char program[4096], why[256] = "";
+    char program[4200], why[256] = "";
     find_program(program);
     stored = fork();
     if (stored == 0) {
