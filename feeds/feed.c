@@ -71,6 +71,7 @@ static void tell_status(feed *f)
     if (!up)
         snprintf(view.why, sizeof view.why, "%s", f->why);
     feed_status_set(&f->status, &view);
+    feed_count_set(FEED_COUNT_LEASE, view.leased);
 }
 
 // --- the adapter's way out ---------------------------------------------------------------------------
@@ -112,6 +113,7 @@ static bus_err session_open(feed *f)
 static void take_frame(feed *f, bus_view text, bus_recorded_time received)
 {
     feed_now now = {.received = received, .mono = bus_now_mono(), .wall = bus_now_wall()};
+    f->outbox.received = received;
     switch (f->session->venue->frame(f->session, text, &now)) {
     case FEED_FRAME_ERROR: {
         char reason[512];
@@ -131,6 +133,7 @@ static void take_frame(feed *f, bus_view text, bus_recorded_time received)
     default:
         break;
     }
+    f->outbox.received = (bus_recorded_time){0};
 }
 
 // --- callbacks of the sockets ------------------------------------------------------------------------
@@ -150,7 +153,7 @@ static void on_message(void *ctx, feed_socket *socket, bus_view text, bus_record
         return;
     bus_mono now = bus_now_mono();
     feed_connection_frame(c, now);
-    feed_count(FEED_COUNT_FRAMES, 1);
+    feed_count_frame(text.len, received);
     if (c == &f->coming && feed_connection_control(c, text, now))
         return;
     if (c == &f->live && c->queue.count == 0 && feed_outbox_ready(&f->outbox) &&
@@ -442,6 +445,7 @@ bus_err feed_open(feed **out, const feed_settings *settings)
                                .instance_id = settings->instance_id,
                                .epoch_ms = bus_now_wall().ns / 1000000};
     feed_status_init(&f->status, settings->status_changed);
+    feed_count_set(FEED_COUNT_QUEUE_LIMIT, (int64_t)settings->queue_bytes);
     feed_backoff_init(&f->backoff, settings->reconnect_min, settings->reconnect_max,
                       (uint64_t)bus_now_wall().ns ^ (uint64_t)(uintptr_t)f);
     feed_why(f, "no lease yet");

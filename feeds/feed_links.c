@@ -82,6 +82,7 @@ static void live_over(feed *f, const char *reason, const char *text, bool rotati
     feed_session_down(f->session, &link, reason, text, &now);
     if (!rotation) {
         bus_warn("connection to %s ended: %s (%s)", f->set.ws_url, text, reason);
+        feed_count(FEED_COUNT_DISCONNECTS, 1);
         feed_lifecycle_tell(&f->life, &f->outbox, "error", 0, reason, text);
         feed_why(f, text);
     }
@@ -167,6 +168,7 @@ void feed_links_turn(feed *f, bus_mono now)
         feed_now at = feed_now_of(f);
         bus_warn("nothing from %s for %lld ms", f->set.venue->name,
                  (long long)(f->set.stale_after.ns / 1000000));
+        feed_count(FEED_COUNT_STALE, 1);
         feed_session_stale(f->session, bus_mono_since(now, f->live.last_frame), f->set.stale_after,
                            &at);
     }

@@ -6,6 +6,7 @@
 #include "bus/base/log.h"
 #include "bus/event/identity.h"
 #include "bus/lane/lane.h"
+#include "feeds/counters.h"
 
 enum {
     WAITING_BYTES_MAX = 64 << 20, // what one frame or snapshot can make is far below
@@ -84,8 +85,8 @@ static bus_publish_result send_letter(feed_outbox *o, const feed_fifo_record *r)
         bus_time_format(r->at, received);
         header[count++] = (bus_header_pair){"Dlq-Received", received};
     }
-    bus_publish_result result = bus_publisher_send(o->side, letters, id[0] ? id : NULL, header,
-                                                   count, r->piece[2], ++o->tag);
+    bus_publish_result result =
+        bus_publisher_send(o->side, letters, id[0] ? id : NULL, header, count, r->piece[2], 0);
     if (result == BUS_PUBLISH_ERROR)
         letter_lost(o, from, r->piece[2].len, bus_err_text());
     return result;
@@ -113,6 +114,8 @@ static void on_ack(void *ctx, const bus_ack *ack)
         refused(o, ack->subject, ack->msg_id, ack->payload, ack->text);
     else
         o->acknowledged++;
+    if (!ack->err && ack->tag)
+        feed_count_lane((bus_recorded_time){(int64_t)ack->tag});
 }
 
 static void on_side_ack(void *ctx, const bus_ack *ack)
@@ -135,8 +138,11 @@ bus_err feed_outbox_open(feed_outbox *o, const char *venue, const bus_conn_opts 
     snprintf(o->feed_lane, sizeof o->feed_lane, "act.exchange.%s.feed.", venue);
     feed_fifo_init(&o->waiting, WAITING_BYTES_MAX);
     feed_fifo_init(&o->side_waiting, SIDE_BYTES_MAX);
-    bus_publisher_opts lane = {
-        .conn = *conn, .wake = wake, .on_ack = on_ack, .on_ack_ctx = o, .window_msgs_max = 8192};
+    bus_publisher_opts lane = {.conn = *conn,
+                               .wake = wake,
+                               .on_ack = on_ack,
+                               .on_ack_ctx = o,
+                               .window_msgs_max = FEED_WINDOW_EVENTS_MAX};
     bus_publisher_opts side = {.conn = *conn,
                                .wake = wake,
                                .on_ack = on_side_ack,
@@ -162,21 +168,20 @@ void feed_outbox_close(feed_outbox *o)
 static const bus_header_pair event_header[] = {{"Content-Type", BUS_CONTENT_MSGPACK}};
 
 // Sends one waiting event: subject, de-duplication id, payload.
-static bus_publish_result send_waiting(feed_outbox *o, bus_publisher *pub,
-                                       const feed_fifo_record *r)
+static bus_publish_result send_waiting(bus_publisher *pub, const feed_fifo_record *r)
 {
     char subject[BUS_SUBJECT_BUF], id[BUS_DEDUP_TEXT];
     if (!bus_view_copy(r->piece[0], subject, sizeof subject) ||
         !bus_view_copy(r->piece[1], id, sizeof id))
         return BUS_PUBLISH_ERROR;
-    return bus_publisher_send(pub, subject, id, event_header, 1, r->piece[2], ++o->tag);
+    return bus_publisher_send(pub, subject, id, event_header, 1, r->piece[2], (uint64_t)r->at);
 }
 
 static void drain(feed_outbox *o)
 {
     feed_fifo_record r;
     while (feed_fifo_front(&o->waiting, &r)) {
-        bus_publish_result result = send_waiting(o, o->lane, &r);
+        bus_publish_result result = send_waiting(o->lane, &r);
         if (result == BUS_PUBLISH_FULL)
             return;
         if (result == BUS_PUBLISH_ERROR) {
@@ -193,7 +198,7 @@ static void drain_side(feed_outbox *o)
     feed_fifo_record r;
     while (feed_fifo_front(&o->side_waiting, &r)) {
         bool lifecycle = r.piece[0].len > 0;
-        bus_publish_result result = lifecycle ? send_waiting(o, o->side, &r) : send_letter(o, &r);
+        bus_publish_result result = lifecycle ? send_waiting(o->side, &r) : send_letter(o, &r);
         if (result == BUS_PUBLISH_FULL)
             return;
         if (result == BUS_PUBLISH_ERROR && lifecycle)
@@ -230,7 +235,8 @@ static void unwritable(feed_outbox *o, const char *subject, const bus_event *eve
 }
 
 // False: it can never be written, bus_err_text tells why.
-static bool keep(feed_fifo *fifo, const char *subject, const bus_event *event, bool *lost)
+static bool keep(feed_fifo *fifo, const char *subject, const bus_event *event,
+                 bus_recorded_time received, bool *lost)
 {
     static _Thread_local uint8_t buf[BUS_EVENT_SIZE_MAX];
     char id[BUS_DEDUP_TEXT];
@@ -242,7 +248,7 @@ static bool keep(feed_fifo *fifo, const char *subject, const bus_event *event, b
     if (err)
         return false;
     const bus_view piece[3] = {bus_view_of(subject), {id, id_len}, {(const char *)p.buf, p.len}};
-    if (!feed_fifo_push(fifo, 0, piece) && lost)
+    if (!feed_fifo_push(fifo, received.ns, piece) && lost)
         *lost = true;
     return true;
 }
@@ -251,7 +257,7 @@ void feed_outbox_event(feed_outbox *o, const char *subject, const bus_event *eve
 {
     o->published++;
     if (o->waiting.count == 0) {
-        switch (bus_publisher_event(o->lane, subject, event, ++o->tag)) {
+        switch (bus_publisher_event(o->lane, subject, event, (uint64_t)o->received.ns)) {
         case BUS_PUBLISH_SENT:
             return;
         case BUS_PUBLISH_ERROR:
@@ -262,7 +268,7 @@ void feed_outbox_event(feed_outbox *o, const char *subject, const bus_event *eve
             break;
         }
     }
-    if (!keep(&o->waiting, subject, event, &o->lost)) {
+    if (!keep(&o->waiting, subject, event, o->received, &o->lost)) {
         unwritable(o, subject, event);
         drain_side(o);
     }
@@ -270,7 +276,7 @@ void feed_outbox_event(feed_outbox *o, const char *subject, const bus_event *eve
 
 void feed_outbox_lifecycle(feed_outbox *o, const char *subject, const bus_event *event)
 {
-    if (!keep(&o->side_waiting, subject, event, NULL))
+    if (!keep(&o->side_waiting, subject, event, (bus_recorded_time){0}, NULL))
         bus_error("not published: %s", bus_err_text());
     drain_side(o);
 }

@@ -15,12 +15,14 @@ typedef struct {
     char first[512];
 } feed_complaint;
 
+enum { FEED_WINDOW_EVENTS_MAX = 8192 };
+
 typedef struct {
     bus_publisher *lane, *side;
     feed_fifo waiting, side_waiting;
     const char *venue;
     char feed_lane[80]; // in front of the subjects of feed.…
-    uint64_t tag;
+    bus_recorded_time received; // of the frame that events are made of just now; 0: of none
     uint64_t published, acknowledged, refused, dead_letters, letters_lost;
     feed_complaint refusals, losses; // events refused for good; dead letters that are lost
     bool lost;                       // something could not be kept: the caller must begin anew

@@ -4,9 +4,17 @@
 
 #include <stdint.h>
 
+#include "bus/nats/stream.h"
+
 void store_counters_register(void); // once, before the metrics are exposed
 void store_counters_replayed(uint64_t events);
-void store_counters_running(uint32_t replays);
+void store_counters_running(uint32_t replays, uint64_t behind); // behind: the slowest participant of all
+// store_counters_late: an event of a paced replay went out so long after it was due.
+void store_counters_late(bus_span late);
+// store_counters_missing: sequences that a replay's stream no longer held.
+void store_counters_missing(uint64_t sequences);
+// store_counters_stream: what a stream of the table holds; one that the table has not is passed over.
+void store_counters_stream(const bus_stream_info *info);
 void store_counters_applied(int changed); // the table was applied; rows created or updated
 void store_counters_apply_failed(void);
 void store_counters_lease(int held);

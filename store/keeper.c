@@ -23,6 +23,7 @@ extern const size_t schema_api_descriptors_len;
 
 enum { WHY = 256 };
 static const bus_span tick = {INT64_C(250000000)};
+static const bus_span measure_every = {INT64_C(10000000000)};
 static const bus_span retry = {INT64_C(2000000000)};
 static const bus_span lease_preset = {INT64_C(3000000000)};
 
@@ -50,7 +51,7 @@ struct store_keeper {
     bool held;              // just now: while it is not, services and replays pause
     uint64_t fence;         // of the session they belong to; 0: none
     uint32_t applied_epoch; // of the connection on which the table was applied in full
-    bus_mono apply_next;
+    bus_mono apply_next, measure_next;
     bus_service *service;
     store_scenarios *scenarios;
     store_replays *replays;
@@ -177,6 +178,26 @@ static void apply(store_keeper *k, bus_mono now)
     say(&k->streams, "");
 }
 
+// What the streams of the table hold, once in a while. A broker that does not answer is not asked for the rest.
+static void measure(store_keeper *k, bus_mono now)
+{
+    size_t count;
+    bus_stream_info info;
+    if (now.ns < k->measure_next.ns)
+        return;
+    k->measure_next = bus_mono_add(now, measure_every);
+    const store_stream_row *row = store_stream_rows(&count);
+    for (size_t i = 0; i < count; i++) {
+        if (strchr(row[i].name, '<'))
+            continue; // a template
+        bus_err err = bus_stream_info_get(k->conn, row[i].name, &info);
+        if (err && err != BUS_ENOTFOUND)
+            return;
+        if (!err)
+            store_counters_stream(&info);
+    }
+}
+
 // --- the lease ----------------------------------------------------------------------------------------
 
 static void lose(store_keeper *k)
@@ -266,6 +287,8 @@ static void turn(void *ctx)
     bus_service_poll(k->service);
     store_scenarios_poll(k->scenarios, now);
     store_replays_poll(k->replays, now);
+    if (bus_conn_state_of(k->conn) == BUS_CONN_UP)
+        measure(k, now);
 }
 
 static void on_tick(void *ctx, bus_mono now)

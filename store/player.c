@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "bus/base/log.h"
+#include "store/counters.h"
 #include "store/reports.h"
 
 enum { TURN_EVENTS = 512 }; // sent before commands and reports are looked at again
@@ -368,9 +369,10 @@ static bus_err send_event(store_player *p)
 static bool clear_to_send(store_player *p, bus_mono now)
 {
     store_source *s = &p->source;
+    bus_mono due = now;
     p->due = (bus_mono){0};
     if (!p->stepping && s->recorded.ns) {
-        bus_mono due = store_pace_due(&p->pace, s->recorded, now);
+        due = store_pace_due(&p->pace, s->recorded, now);
         if (due.ns > now.ns) {
             p->due = due;
             p->waited = true;
@@ -380,8 +382,11 @@ static bool clear_to_send(store_player *p, bus_mono now)
     bool credit = bus_credit_may_send(p->credit, s->payload.len);
     p->blocked = p->blocked || !credit;
     bool leased = !p->opts.keeper || bus_lease_held(p->opts.keeper);
-    if (credit && leased && bus_conn_state_of(p->publish) == BUS_CONN_UP)
+    if (credit && leased && bus_conn_state_of(p->publish) == BUS_CONN_UP) {
+        if (p->info.speed.millionths && !p->stepping)
+            store_counters_late(bus_mono_since(now, due));
         return true;
+    }
     p->waited = true;
     return false;
 }

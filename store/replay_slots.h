@@ -14,7 +14,7 @@ typedef struct store_slot {
     uint64_t written;       // info.change as last recorded
     uint64_t written_sent;
     bus_mono written_at;
-    uint64_t counted; // events in the metrics
+    uint64_t counted, counted_missing; // of the run's figures: in the metrics
     struct store_slot *next;
     char selector[BUS_LANE_NAME_MAX + 1];
 } store_slot;

@@ -121,10 +121,12 @@ static void answer(store_slot *s, const store_replay_result *r)
 static void take_picture(store_slot *s)
 {
     store_replay_info_get(s->replay, &s->info);
-    if (s->info.sent < s->counted)
-        s->counted = 0; // a new run
+    if (s->info.sent < s->counted || s->info.missing < s->counted_missing)
+        s->counted = s->counted_missing = 0; // a new run
     store_counters_replayed(s->info.sent - s->counted);
+    store_counters_missing(s->info.missing - s->counted_missing);
     s->counted = s->info.sent;
+    s->counted_missing = s->info.missing;
 }
 
 static void drop_replay(store_replays *rs, store_slot *s)
@@ -132,7 +134,7 @@ static void drop_replay(store_replays *rs, store_slot *s)
     store_replay_close(s->replay);
     s->replay = NULL;
     s->started = false;
-    s->counted = 0;
+    s->counted = s->counted_missing = 0;
     rs->running--;
 }
 
@@ -196,6 +198,17 @@ static void feed_watchers(store_replays *rs, bus_mono now)
     }
 }
 
+// How far the slowest participant of all that run is behind.
+static uint64_t most_behind(const store_replays *rs)
+{
+    uint64_t most = 0;
+    for (const store_slot *s = rs->slots; s; s = s->next)
+        for (uint32_t i = 0; s->replay && i < s->info.member_count; i++)
+            if (s->info.member[i].state == BUS_MEMBER_JOINED && s->info.member[i].behind > most)
+                most = s->info.member[i].behind;
+    return most;
+}
+
 void store_replays_poll(store_replays *rs, bus_mono now)
 {
     for (store_slot *s = rs->slots; s; s = s->next) {
@@ -205,7 +218,7 @@ void store_replays_poll(store_replays *rs, bus_mono now)
             write_record(rs, s, now); // the broker was away at the end
     }
     feed_watchers(rs, now);
-    store_counters_running(rs->running);
+    store_counters_running(rs->running, most_behind(rs));
 }
 
 // --- life ---------------------------------------------------------------------------------------------

@@ -18,9 +18,9 @@
 enum { TURN_MS = 50 };
 
 static bus_metric runtimes_metric =
-    BUS_METRIC(BUS_METRIC_GAUGE, "tradelane_workhostd_runtimes", "Runtimes that are online");
+    BUS_METRIC(BUS_METRIC_GAUGE, "runtimes", "Runtimes that are online");
 static bus_metric workers_metric =
-    BUS_METRIC(BUS_METRIC_GAUGE, "tradelane_workhostd_workers", "Workers known");
+    BUS_METRIC(BUS_METRIC_GAUGE, "workers", "Workers known");
 
 // --- cells -------------------------------------------------------------------------------------------
 

@@ -9,11 +9,11 @@
 #include <unistd.h>
 
 #include "bus/base/daemon_http.h"
+#include "bus/base/daemon_metrics.h"
 #include "bus/base/log.h"
-#include "bus/base/metrics.h"
 
 // A terminal signals the whole group and a supervisor passes it on: so close together they are one.
-enum { STOP_SECONDS = 5, SAME_SIGNAL_NS = 200000000, METRICS = 6, METRIC_NAME_CAP = 96 };
+enum { STOP_SECONDS = 5, SAME_SIGNAL_NS = 200000000 };
 
 struct bus_daemon {
     const bus_daemon_spec *spec;
@@ -115,6 +115,7 @@ static void ask_probes(void *ctx, bus_health *out)
     bus_daemon *daemon = ctx;
     *out = (bus_health){.daemon = daemon->spec->config.program,
                         .ready = true,
+                        .asked = bus_machine_mono(),
                         .uptime_ms = uptime_ms(daemon),
                         .count = daemon->probe_count};
     for (size_t i = 0; i < daemon->probe_count; i++) {
@@ -126,6 +127,7 @@ static void ask_probes(void *ctx, bus_health *out)
             snprintf(entry->why, sizeof entry->why, "not ready yet");
         out->ready = out->ready && entry->ready;
     }
+    bus_health_put(out);
 }
 
 static void note_unready(bus_daemon *daemon, const bus_health *health)
@@ -190,44 +192,11 @@ void bus_daemon_probe(bus_daemon *daemon, bus_probe probe)
     daemon->probe[daemon->probe_count++] = probe;
 }
 
-// --- metrics every daemon has ------------------------------------------------------------------------
-
-static char metric_name[METRICS][METRIC_NAME_CAP];
-static bus_metric metric[METRICS];
-
-static void add_metrics(bus_daemon *daemon)
-{
-    static const struct {
-        const char *suffix, *help, *labels;
-        bus_metric_kind kind;
-    } rows[METRICS] = {
-        {"ready", "1 when every probe holds", NULL, BUS_METRIC_GAUGE},
-        {"start_time_seconds", "Start of the process, seconds since 1970", NULL, BUS_METRIC_GAUGE},
-        {"log_records_total", "Log records by level", "level=\"debug\"", BUS_METRIC_COUNTER},
-        {"log_records_total", "Log records by level", "level=\"info\"", BUS_METRIC_COUNTER},
-        {"log_records_total", "Log records by level", "level=\"warn\"", BUS_METRIC_COUNTER},
-        {"log_records_total", "Log records by level", "level=\"error\"", BUS_METRIC_COUNTER},
-    };
-    for (int i = 0; i < METRICS; i++) {
-        snprintf(metric_name[i], METRIC_NAME_CAP, "tradelane_%s_%s", daemon->spec->config.program,
-                 rows[i].suffix);
-        metric[i].name = metric_name[i];
-        metric[i].help = rows[i].help;
-        metric[i].labels = rows[i].labels;
-        metric[i].kind = rows[i].kind;
-        bus_metrics_add(&metric[i]);
-    }
-    bus_metric_set(&metric[1], bus_now_wall().ns / 1000000000);
-}
-
 static void refresh_metrics(void *ctx)
 {
-    bus_daemon *daemon = ctx;
     bus_health health;
-    ask_probes(daemon, &health);
-    bus_metric_set(&metric[0], health.ready);
-    for (int i = 0; i < 4; i++)
-        bus_metric_set(&metric[2 + i], bus_log_count((bus_log_level)i));
+    ask_probes(ctx, &health);
+    bus_daemon_metrics_refresh(&health);
 }
 
 // --- settings ----------------------------------------------------------------------------------------
@@ -371,7 +340,7 @@ static bus_err open_parts(bus_daemon *daemon)
     daemon->probe_event = event_new(bus_loop_base(daemon->loop), -1, 0, on_probe, daemon);
     if (!daemon->probe_event)
         return bus_fail(BUS_ENOMEM, "probe timer");
-    add_metrics(daemon);
+    bus_daemon_metrics_add(daemon->spec->config.program);
     return open_http(daemon);
 }
 

@@ -4,22 +4,7 @@
 #define BUS_BASE_DAEMON_HTTP_H
 
 #include "bus/base/daemon.h"
-
-enum { BUS_PROBES_MAX = 16, BUS_PROBE_WHY = 256 };
-
-typedef struct {
-    const char *name;
-    bool ready;
-    char why[BUS_PROBE_WHY]; // "" when ready
-} bus_health_entry;
-
-typedef struct {
-    const char *daemon;
-    bool ready;
-    int64_t uptime_ms;
-    bus_health_entry entry[BUS_PROBES_MAX];
-    size_t count;
-} bus_health;
+#include "bus/base/health.h"
 
 typedef struct {
     const char *address; // "127.0.0.1:7411", "[::1]:0"

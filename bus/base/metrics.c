@@ -1,14 +1,22 @@
 #include "bus/base/metrics.h"
 
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+enum { PROGRAM_CAP = 32 };
+
 static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
 static bus_metric *list_head;
+static char program[PROGRAM_CAP] = "program";
+
+void bus_metrics_program(const char *name)
+{
+    snprintf(program, sizeof program, "%s", name);
+}
 
 // One family (same name) is one run of the list, so that HELP and TYPE are written once.
 void bus_metrics_add(bus_metric *metric)
@@ -30,19 +38,48 @@ done:
     pthread_mutex_unlock(&list_lock);
 }
 
-// Upper bound of bucket i in nanoseconds: 1,000 << i; the last bucket is open.
-void bus_metric_observe(bus_metric *m, int64_t ns)
+void bus_metrics_remove(bus_metric *metric)
 {
-    int i = 0;
-    if (ns > 1000) {
-        uint64_t us = ((uint64_t)ns - 1) / 1000; // 1,001 ns belongs to the 2 us bucket
-        i = 64 - __builtin_clzll(us);
+    pthread_mutex_lock(&list_lock);
+    for (bus_metric **at = &list_head; *at; at = &(*at)->next) {
+        if (*at == metric) {
+            *at = metric->next;
+            metric->next = NULL;
+            break;
+        }
     }
-    if (i > BUS_METRIC_BUCKETS - 1)
-        i = BUS_METRIC_BUCKETS - 1;
-    atomic_fetch_add_explicit(&m->bucket[i], 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&m->sum_ns, ns < 0 ? 0 : ns, memory_order_relaxed);
-    atomic_fetch_add_explicit(&m->value, 1, memory_order_relaxed);
+    pthread_mutex_unlock(&list_lock);
+}
+
+void bus_metrics_each(void (*fn)(void *ctx, const bus_metric *metric), void *ctx)
+{
+    pthread_mutex_lock(&list_lock);
+    for (const bus_metric *m = list_head; m; m = m->next)
+        fn(ctx, m);
+    pthread_mutex_unlock(&list_lock);
+}
+
+void bus_histogram_copy(bus_histogram *to, const bus_histogram *from)
+{
+    for (int i = 0; i < BUS_METRIC_BUCKETS; i++)
+        atomic_store_explicit(&to->bucket[i],
+                              atomic_load_explicit(&from->bucket[i], memory_order_relaxed),
+                              memory_order_relaxed);
+    atomic_store_explicit(&to->sum_ns, atomic_load_explicit(&from->sum_ns, memory_order_relaxed),
+                          memory_order_relaxed);
+}
+
+void bus_metric_label(char *buf, size_t cap, const char *name, const char *value)
+{
+    size_t at = (size_t)snprintf(buf, cap, "%s=\"", name);
+    for (; *value && at + 4 < cap; value++) { // room for an escape, the quote and the NUL
+        if (*value == '\\' || *value == '"' || *value == '\n')
+            buf[at++] = '\\';
+        buf[at++] = *value;
+        if (*value == '\n')
+            buf[at - 1] = 'n';
+    }
+    snprintf(buf + at, cap - at, "\"");
 }
 
 typedef struct {
@@ -76,36 +113,47 @@ __attribute__((format(printf, 2, 3))) static void put(text *t, const char *fmt, 
 static void put_head(text *t, const bus_metric *m)
 {
     static const char *const kinds[] = {"counter", "gauge", "histogram"};
-    put(t, "# HELP %s %s\n# TYPE %s %s\n", m->name, m->help, m->name, kinds[m->kind]);
+    put(t, "# HELP tradelane_%s_%s %s\n# TYPE tradelane_%s_%s %s\n", program, m->name, m->help,
+        program, m->name, kinds[m->kind]);
+}
+
+// A span as decimal seconds, exactly.
+static void put_seconds(text *t, int64_t ns)
+{
+    uint64_t size = ns < 0 ? 0 - (uint64_t)ns : (uint64_t)ns;
+    put(t, " %s%" PRIu64 ".%09" PRIu64 "\n", ns < 0 ? "-" : "", size / 1000000000,
+        size % 1000000000);
 }
 
 static void put_value(text *t, const bus_metric *m)
 {
-    if (m->labels)
-        put(t, "%s{%s} %lld\n", m->name, m->labels, (long long)m->value);
+    put(t, "tradelane_%s_%s%s%s%s", program, m->name, m->labels ? "{" : "",
+        m->labels ? m->labels : "", m->labels ? "}" : "");
+    if (m->seconds)
+        put_seconds(t, bus_metric_get(m));
     else
-        put(t, "%s %lld\n", m->name, (long long)m->value);
+        put(t, " %" PRId64 "\n", bus_metric_get(m));
 }
 
-// _count is the sum of the buckets read here, not `value`: an update in between must not make
-// the last bucket and the count differ.
+// _count is the sum of the buckets as they are read here, so that it and the last bucket are the same
+// whatever is counted meanwhile.
 static void put_histogram(text *t, const bus_metric *m)
 {
-    const char *labels = m->labels ? m->labels : "";
-    const char *comma = m->labels ? "," : "";
+    const char *labels = m->labels ? m->labels : "", *comma = m->labels ? "," : "";
+    const char *open = m->labels ? "{" : "", *close = m->labels ? "}" : "";
     int64_t count = 0;
     for (int i = 0; i < BUS_METRIC_BUCKETS; i++) {
-        count += atomic_load_explicit(&m->bucket[i], memory_order_relaxed);
-        if (i == BUS_METRIC_BUCKETS - 1)
-            put(t, "%s_bucket{%s%sle=\"+Inf\"} %lld\n", m->name, labels, comma, (long long)count);
-        else
-            put(t, "%s_bucket{%s%sle=\"%.6f\"} %lld\n", m->name, labels, comma,
-                (double)((int64_t)1000 << i) / 1e9, (long long)count);
+        char bound[24] = "+Inf";
+        count += atomic_load_explicit(&m->histogram.bucket[i], memory_order_relaxed);
+        if (i < BUS_METRIC_BUCKETS - 1)
+            snprintf(bound, sizeof bound, "%.6f", (double)((int64_t)1000 << i) / 1e9);
+        put(t, "tradelane_%s_%s_bucket{%s%sle=\"%s\"} %" PRId64 "\n", program, m->name, labels,
+            comma, bound, count);
     }
-    int64_t sum = atomic_load_explicit(&m->sum_ns, memory_order_relaxed);
-    const char *open = m->labels ? "{" : "", *close = m->labels ? "}" : "";
-    put(t, "%s_sum%s%s%s %.9f\n", m->name, open, labels, close, (double)sum / 1e9);
-    put(t, "%s_count%s%s%s %lld\n", m->name, open, labels, close, (long long)count);
+    put(t, "tradelane_%s_%s_sum%s%s%s", program, m->name, open, labels, close);
+    put_seconds(t, atomic_load_explicit(&m->histogram.sum_ns, memory_order_relaxed));
+    put(t, "tradelane_%s_%s_count%s%s%s %" PRId64 "\n", program, m->name, open, labels, close,
+        count);
 }
 
 char *bus_metrics_text(size_t *len)

@@ -5,6 +5,7 @@
 
 #include "bus/lane/lane.h"
 #include "bus/nats/conn_impl.h"
+#include "bus/nats/counters.h"
 
 enum { BACKOFF_FIRST_MS = 20, BACKOFF_MS_MAX = 2000, FLUSH_MS = 2000 };
 
@@ -143,7 +144,9 @@ static void *supervise(void *ctx)
         told = state;
         if (link) {
             backoff_ms = BACKOFF_FIRST_MS;
+            bus_counters_up();
             wait_until_lost(conn, link);
+            bus_counters_down(!closing(conn));
             bus_link_close(link);
             told = BUS_CONN_CONNECTING;
             tell(conn);
@@ -166,6 +169,7 @@ bus_err bus_conn_open(bus_conn **out, const bus_conn_opts *opts)
         free(conn);
         return bus_note(err, "connecting to the broker");
     }
+    bus_counters_register();
     bus_gate_init(&conn->gate);
     snprintf(conn->why, sizeof conn->why, "connecting to %s", conn->opts.opts.url);
     if (pthread_create(&conn->supervisor, NULL, supervise, conn)) {

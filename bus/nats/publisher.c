@@ -10,6 +10,7 @@
 #include "bus/lane/lane.h"
 #include "bus/nats/api.h"
 #include "bus/nats/conn_impl.h"
+#include "bus/nats/counters.h"
 #include "bus/nats/frame.h"
 #include "bus/nats/tail.h"
 #include "bus/nats/window.h"
@@ -288,6 +289,8 @@ static void deliver(bus_publisher *pub)
     pub->delivering = true;
     bus_slot slot;
     while (bus_window_pop(&pub->window, &slot)) {
+        if (slot.state == BUS_SLOT_STORED)
+            bus_counters_acknowledged(bus_mono_since(bus_machine_mono(), slot.first));
         bus_ack ack = {.tag = slot.tag,
                        .stream_seq = slot.stream_seq,
                        .duplicate = slot.duplicate,
@@ -343,6 +346,7 @@ static void follow(bus_publisher *pub)
         bus_link_unref(link);
         return;
     }
+    bus_counters_resent(pub->window.sent_count);
     bus_window_doubt(&pub->window);
     bus_link_unref(pub->link);
     pub->link = link;

@@ -241,6 +241,9 @@ static void fill(bus_stream_info *out, const json_t *info)
     out->last_seq = number_of(state, "last_seq");
     out->messages = number_of(state, "messages");
     out->bytes = number_of(state, "bytes");
+    json_int_t bytes_max = json_integer_value(json_object_get(config, "max_bytes"));
+    out->bytes_max = bytes_max > 0 ? bytes_max : 0;
+    out->age_max.ns = json_integer_value(json_object_get(config, "max_age"));
     out->consumers = (uint32_t)number_of(state, "consumer_count");
     out->created.ns = time_of(info, "created");
     out->last_time.ns = time_of(state, "last_ts");

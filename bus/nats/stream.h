@@ -32,6 +32,8 @@ typedef struct {
     char name[64];
     char subjects[512]; // comma-separated
     uint64_t first_seq, last_seq, messages, bytes;
+    int64_t bytes_max; // 0: no limit
+    bus_span age_max;  // 0: no limit
     bus_wall created, last_time;
     uint32_t consumers;
 } bus_stream_info;
