@@ -10,6 +10,7 @@
 #include "bus/base/log.h"
 #include "bus/lane/lane.h"
 #include "bus/nats/stream.h"
+#include "workhost/cell_metrics.h"
 #include "workhost/runtime/plan.h"
 #include "workhost/runtime/progress.h"
 
@@ -55,6 +56,7 @@ struct work_cell {
     letter letter;
     char error[300];
     uint64_t restarts;
+    work_cell_metrics metrics;
 };
 
 bus_err work_cell_open(work_cell **out, work_host_daemon *host, const char *scenario)
@@ -65,6 +67,7 @@ bus_err work_cell_open(work_cell **out, work_host_daemon *host, const char *scen
     c->host = host;
     c->backoff_ms = RETRY_MS;
     snprintf(c->scenario, sizeof c->scenario, "%s", scenario);
+    work_cell_metrics_add(&c->metrics, c->scenario);
     *out = c;
     return BUS_OK;
 }
@@ -73,6 +76,7 @@ void work_cell_close(work_cell *c)
 {
     if (!c)
         return;
+    work_cell_metrics_remove(&c->metrics);
     work_child_free(c->child);
     work_plan_release(&c->plan);
     free(c->wanted);
@@ -155,6 +159,7 @@ static void begin_letter(work_cell *c, const trouble *t, const char *reason)
     snprintf(c->letter.worker, sizeof c->letter.worker, "%s", t->worker);
     snprintf(c->letter.reason, sizeof c->letter.reason, "%s", reason);
     c->state = WORK_CELL_LETTER;
+    bus_metric_inc(&c->metrics.letters, 1);
     bus_error("scenario %s: input %llu of worker %s becomes a dead letter after %d deliveries: %s",
               c->scenario, (unsigned long long)t->seq, t->worker, c->letter.deliveries, reason);
 }
@@ -185,6 +190,7 @@ static void describe_end(const work_cell *c, int status, char *buf, size_t cap)
 static void after_death(work_cell *c, int status, uint32_t busy, uint64_t seq)
 {
     char why[200];
+    bus_metric_inc(&c->metrics.deaths, 1);
     describe_end(c, status, why, sizeof why);
     if (busy && busy <= c->plan.worker_count) {
         trouble *t = trouble_of(c, c->plan.workers[busy - 1].name, seq);
@@ -219,6 +225,7 @@ static void on_exit_of(void *ctx, int status)
     } else if (c->told_retry) {
         trouble *t = trouble_of(c, c->retry_worker, c->retry_seq);
         t->failures++;
+        bus_metric_inc(&c->metrics.failures, 1);
         note_trouble(c, t, c->error);
     } else if (WIFEXITED(status) && WEXITSTATUS(status) == WORK_EXIT_FAILED) {
         c->state = WORK_CELL_FAILED;
@@ -430,6 +437,13 @@ work_cell_info work_cell_tell(const work_cell *c)
                             .error = c->error,
                             .pid = c->child ? work_child_pid(c->child) : 0,
                             .restarts = c->restarts ? c->restarts - 1 : 0};
+}
+
+void work_cell_measure(work_cell *c)
+{
+    work_cell_info info = work_cell_tell(c);
+    work_cell_metrics_take(&c->metrics, c->child ? work_child_mark(c->child) : NULL,
+                           info.state == WORK_CELL_ONLINE, info.restarts);
 }
 
 bool work_cell_has(const work_cell *c, const char *worker)

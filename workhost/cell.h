@@ -39,6 +39,7 @@ typedef struct {
     uint64_t restarts;
 } work_cell_info;
 work_cell_info work_cell_tell(const work_cell *cell);
+void work_cell_measure(work_cell *cell); // brings its metrics up to date
 bool work_cell_has(const work_cell *cell, const char *worker);
 
 #endif

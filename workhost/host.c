@@ -15,7 +15,7 @@
 #include "workhost/planner.h"
 #include "workhost/runtime/progress.h"
 
-enum { TURN_MS = 50 };
+enum { TURN_MS = 50, MEASURE_MS = 250 };
 
 static bus_metric runtimes_metric =
     BUS_METRIC(BUS_METRIC_GAUGE, "runtimes", "Runtimes that are online");
@@ -130,10 +130,15 @@ static void turn_cells(work_host_daemon *h)
     bus_mono now = bus_now_mono();
     bool settled = h->loaded && bus_registry_current(h->registry);
     int64_t online = 0;
+    bool measure = now.ns >= h->measure_next.ns;
+    if (measure)
+        h->measure_next = bus_mono_add(now, BUS_SPAN_MS(MEASURE_MS));
     for (size_t i = h->cell_count; i-- > 0;) {
         work_cell_turn(h->cells[i], now);
         settled = settled && work_cell_settled(h->cells[i]);
         online += work_cell_tell(h->cells[i]).state == WORK_CELL_ONLINE;
+        if (measure)
+            work_cell_measure(h->cells[i]);
         if (work_cell_idle(h->cells[i])) {
             work_cell_close(h->cells[i]);
             h->cells[i] = h->cells[--h->cell_count];

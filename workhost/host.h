@@ -44,6 +44,7 @@ typedef struct work_host_daemon {
     bool stopping;
     work_cell *cells[WORK_CELLS_MAX];
     size_t cell_count;
+    bus_mono measure_next;
     int64_t epoch_ms;
     uint64_t event_count, tag_count;
     char load_error[300];

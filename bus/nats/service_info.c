@@ -2,8 +2,12 @@
 // the published services API; the stock CLI checks them by schema, which wants `description` and
 // `last_error` even where they are empty, and times as integer nanoseconds.
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 
+#include "bus/base/health.h"
+#include "bus/base/metrics.h"
+#include "bus/base/process.h"
 #include "bus/nats/service_impl.h"
 #include "tradelane_version.h"
 
@@ -41,6 +45,70 @@ static json_t *info(const bus_service *service)
     return out;
 }
 
+// --- health, for those who have the bus alone ----------------------------------------------------------
+
+enum { FIGURES_MAX = 256 }; // an answer stays far below what a message may have
+
+typedef struct {
+    json_t *values, *histograms;
+    int left;
+} figures;
+
+static json_t *buckets_of(const bus_histogram *h)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < BUS_METRIC_BUCKETS; i++) {
+        int64_t n = atomic_load_explicit(&h->bucket[i], memory_order_relaxed);
+        json_array_append_new(list, json_integer(n));
+    }
+    return list;
+}
+
+static void add_figure(void *ctx, const bus_metric *m)
+{
+    figures *f = ctx;
+    char name[192];
+    if (f->left-- <= 0)
+        return;
+    snprintf(name, sizeof name, "%s%s%s%s", m->name, m->labels ? "{" : "",
+             m->labels ? m->labels : "", m->labels ? "}" : "");
+    if (m->kind == BUS_METRIC_HISTOGRAM)
+        json_object_set_new(f->histograms, name, buckets_of(&m->histogram));
+    else if (m->seconds)
+        json_object_set_new(f->values, name, json_real((double)bus_metric_get(m) / 1e9));
+    else
+        json_object_set_new(f->values, name, json_integer(bus_metric_get(m)));
+}
+
+static json_t *process_json(void)
+{
+    bus_process p;
+    bus_process_read(&p);
+    return json_pack("{s:I, s:f, s:I, s:I, s:I}", "resident_bytes", (json_int_t)p.resident_bytes,
+                     "cpu_seconds", (double)p.cpu_ns / 1e9, "fds", (json_int_t)p.fds, "fds_max",
+                     (json_int_t)p.fds_max, "threads", (json_int_t)p.threads);
+}
+
+// NULL in a program that is no daemon.
+static json_t *health(void)
+{
+    bus_health h;
+    figures f = {.left = FIGURES_MAX};
+    if (!bus_health_get(&h))
+        return NULL;
+    json_t *probes = json_array();
+    for (size_t i = 0; i < h.count; i++)
+        json_array_append_new(probes, json_pack("{s:s, s:b, s:s}", "name", h.entry[i].name, "ready",
+                                                h.entry[i].ready, "why", h.entry[i].why));
+    f.values = json_object();
+    f.histograms = json_object();
+    bus_metrics_each(add_figure, &f);
+    int64_t age_ms = bus_mono_since(bus_machine_mono(), h.asked).ns / 1000000;
+    return json_pack("{s:b, s:I, s:I, s:o, s:o, s:o, s:o}", "ready", h.ready, "uptime_ms",
+                     (json_int_t)h.uptime_ms, "age_ms", (json_int_t)age_ms, "probes", probes,
+                     "process", process_json(), "metrics", f.values, "histograms", f.histograms);
+}
+
 static json_t *stats(const bus_service *service)
 {
     json_t *out = head(service, "io.nats.micro.v1.stats_response"), *list = json_array();
@@ -54,6 +122,9 @@ static json_t *stats(const bus_service *service)
                                               "processing_time", (json_int_t)e->busy_ns,
                                               "average_processing_time", (json_int_t)average));
     }
+    json_t *data = health(), *reflect = json_array_get(list, service->endpoint_count - 1);
+    if (data)
+        json_object_set_new(reflect, "data", data);
     json_object_set_new(out, "started", json_string(service->started));
     json_object_set_new(out, "endpoints", list);
     return out;

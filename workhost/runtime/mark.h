@@ -7,6 +7,8 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "bus/base/metrics.h"
+
 enum { WORK_MARK_MAGIC = 0x574b4d31, WORK_MARK_BYTES = 4096 };
 
 typedef struct {
@@ -15,6 +17,9 @@ typedef struct {
     _Atomic uint64_t seq;  // the input's
     _Atomic int64_t since; // begin of the call, machine's monotonic ns
     _Atomic uint64_t processed;
+    _Atomic uint64_t position; // the sequence up to which all its workers are
+    bus_histogram lag;         // act lane: from the receipt of a frame to the call
+    bus_histogram waits;       // of the publisher: from sending to acknowledgement
     int64_t
         clock; // where the host's virtual clock stood when it started the runtime; 0: it has none
 } work_mark;

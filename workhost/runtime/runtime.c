@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bus/nats/counters.h"
 #include "workhost/runtime/runtime_impl.h"
 
 enum { TICK_MS = 25, STOP_MS = 3000, COMPLAIN_EVERY_MS = 5000 };
@@ -114,6 +115,8 @@ static void call_actor(runtime *r, uint32_t index, const work_feed_record *recor
     int64_t recorded = recorded_time(event);
     if (recorded > a->now_ns)
         a->now_ns = recorded;
+    if (!r->plan.hyp && recorded)
+        bus_histogram_observe(&r->mark->lag, bus_now_wall().ns - recorded);
     atomic_store(&r->mark->seq, record->seq);
     atomic_store(&r->mark->since, bus_machine_mono().ns);
     atomic_store(&r->mark->busy, index + 1);
@@ -186,6 +189,8 @@ static void tick(runtime *r)
         return;
     r->ticked_at = now;
     work_outbox_poll(r->outbox);
+    atomic_store(&r->mark->position, work_runtime_position(r));
+    bus_histogram_copy(&r->mark->waits, bus_counters_waits());
     check_refused(r);
     for (uint32_t i = 0; i < r->count && !r->leaving; i++)
         work_runtime_store(r, i, now, false);
