@@ -9,13 +9,11 @@
 #include "tradelane_version.h"
 
 static const lane_verb *const groups[] = {
-    lane_pub_verbs,         lane_sub_verbs,
-    lane_streams_verbs,     lane_kv_verbs,
-    lane_services_verbs,    lane_workers_verbs,
-    lane_connections_verbs, lane_scenario_verbs,
-    lane_replay_verbs,      lane_diff_verbs,
-    lane_export_verbs,      lane_feed_verbs,
-    lane_doctor_verbs,      NULL,
+    lane_pub_verbs,         lane_sub_verbs,      lane_streams_verbs,
+    lane_kv_verbs,          lane_services_verbs, lane_workers_verbs,
+    lane_connections_verbs, lane_scenario_verbs, lane_replay_verbs,
+    lane_diff_verbs,        lane_export_verbs,   lane_feed_verbs,
+    lane_top_verbs,         lane_doctor_verbs,   NULL,
 };
 
 static int words_of(const char *name)

@@ -1,0 +1,413 @@
+#include "cli/screen.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/table.h"
+#include "cli/units.h"
+
+enum { ALL_LINES = 100000 };
+
+typedef struct {
+    const char *title, *field;
+    const char *nothing; // said when there are no rows; NULL: then the section is left out
+    lane_table_column columns[LANE_COLUMNS_MAX];
+    bool (*bad)(const json_t *row); // shown in red; NULL: none is
+} section;
+
+// --- sections ----------------------------------------------------------------------------------------
+
+static bool not_ready(const json_t *row)
+{
+    return !json_is_true(json_object_get(row, "ready"));
+}
+
+static bool not_connected(const json_t *row)
+{
+    const char *status = json_string_value(json_object_get(row, "status"));
+    return !status || strcmp(status, "connected") != 0;
+}
+
+static bool has_failed(const json_t *row)
+{
+    const char *state = json_string_value(json_object_get(row, "state"));
+    return state && strcmp(state, "failed") == 0;
+}
+
+enum { LANES = 2, LATENCIES = 3 };
+// In the order of the screen. The first column of each names the row.
+static const section sections[] = {
+    {"DAEMONS",
+     "daemons",
+     "none answers",
+     {{"DAEMON", "daemon", LANE_AS_NAME, 0},
+      {"STATE", "state", LANE_AS_TEXT, 0},
+      {"UP", "uptime_s", LANE_AS_SPAN, 3},
+      {"CPU", "cpu_percent", LANE_AS_PERCENT, 1},
+      {"MEMORY", "resident_bytes", LANE_AS_BYTES, 2},
+      {"FDS", "fds", LANE_AS_COUNT, 6},
+      {"WARNINGS", "warnings", LANE_AS_COUNT, 4},
+      {"ERRORS", "errors", LANE_AS_COUNT, 3},
+      {"LOSSES", "broker_losses", LANE_AS_COUNT, 5},
+      {"WHY", "why", LANE_AS_TAIL, 0},
+      {0}},
+     not_ready},
+    {"CONNECTIONS",
+     "connections",
+     NULL,
+     {{"CONNECTION", "connection", LANE_AS_NAME, 0},
+      {"STATUS", "status", LANE_AS_TEXT, 0},
+      {"SINCE", "since_s", LANE_AS_SPAN, 1},
+      {"TOPIC", "topic", LANE_AS_TEXT, 2},
+      {"URL", "url", LANE_AS_TEXT, 3},
+      {0}},
+     not_connected},
+    {"LANES",
+     "lanes",
+     "no message on any lane yet",
+     {{"LANE", "lane", LANE_AS_NAME, 0},
+      {"EVENTS/S", "events_per_s", LANE_AS_RATE, 0},
+      {"BYTES/S", "bytes_per_s", LANE_AS_BYTES, 3},
+      {"LAG", "lag_ms", LANE_AS_MS, 1},
+      {"WORST", "lag_worst_ms", LANE_AS_MS, 4},
+      {"SUBJECTS", "subjects", LANE_AS_COUNT, 5},
+      {"QUIET", "idle_s", LANE_AS_SPAN, 2},
+      {0}},
+     NULL},
+    {"LATENCY",
+     "latencies",
+     NULL,
+     {{"LATENCY", "title", LANE_AS_NAME, 0},
+      {"P50", "p50_ms", LANE_AS_MS, 0},
+      {"P99", "p99_ms", LANE_AS_MS, 0},
+      {"EVENTS/S", "events_per_s", LANE_AS_RATE, 2},
+      {"DAEMON", "daemon", LANE_AS_TEXT, 1},
+      {0}},
+     NULL},
+    {"REPLAYS",
+     "replays",
+     NULL,
+     {{"SELECTOR", "selector", LANE_AS_NAME, 0},
+      {"STATE", "state", LANE_AS_TEXT, 0},
+      {"DONE", "done_percent", LANE_AS_PERCENT, 0},
+      {"EVENTS/S", "events_per_s", LANE_AS_RATE, 1},
+      {"SPEED", "speed", LANE_AS_TEXT, 4},
+      {"BEHIND", "behind", LANE_AS_COUNT, 2},
+      {"SLOWEST", "slowest", LANE_AS_TEXT, 5},
+      {"STREAM", "stream", LANE_AS_TEXT, 6},
+      {"MESSAGE", "message", LANE_AS_TAIL, 7},
+      {0}},
+     has_failed},
+    {"WORKERS",
+     "workers",
+     NULL,
+     {{"SCENARIO", "scenario", LANE_AS_NAME, 0},
+      {"WORKER", "worker", LANE_AS_TEXT, 1},
+      {"STATE", "state", LANE_AS_TEXT, 4},
+      {"BEHIND", "behind", LANE_AS_COUNT, 0},
+      {"OUTPUTS", "outputs", LANE_AS_COUNT, 2},
+      {"AT", "done_seq", LANE_AS_COUNT, 3},
+      {0}},
+     NULL},
+    {"STREAMS",
+     "streams",
+     "none",
+     {{"STREAM", "stream", LANE_AS_NAME, 0},
+      {"EVENTS/S", "events_per_s", LANE_AS_RATE, 0},
+      {"MESSAGES", "messages", LANE_AS_COUNT, 2},
+      {"BYTES", "bytes", LANE_AS_BYTES, 1},
+      {"OF", "bytes_max", LANE_AS_BYTES, 3},
+      {"FULL", "full_percent", LANE_AS_PERCENT, 3},
+      {"LAST", "last_seq", LANE_AS_COUNT, 4},
+      {"READERS", "consumers", LANE_AS_COUNT, 5},
+      {0}},
+     NULL},
+};
+
+enum { SECTIONS = sizeof sections / sizeof *sections };
+
+// frame_to_worker of LIVE: "frame to worker, LIVE"
+static json_t *latency_title(const json_t *row)
+{
+    char title[LANE_CELL_CAP];
+    const char *name = json_string_value(json_object_get(row, "latency"));
+    const char *of = json_string_value(json_object_get(row, "of"));
+    snprintf(title, sizeof title, "%s%s%s", name ? name : "", of && *of ? ", " : "", of ? of : "");
+    for (char *at = title; *at && *at != ','; at++)
+        *at = *at == '_' ? ' ' : *at;
+    return json_string(title);
+}
+
+// What the screen shows and the picture does not have as such.
+static void derive(json_t *rows, int which)
+{
+    json_t *row;
+    size_t i;
+    json_array_foreach(rows, i, row)
+    {
+        const char *why = json_string_value(json_object_get(row, "why"));
+        double max = json_number_value(json_object_get(row, "bytes_max"));
+        if (which == 0)
+            json_object_set_new(row, "state", json_string(why && *why ? "not ready" : "ready"));
+        if (which == LATENCIES)
+            json_object_set_new(row, "title", latency_title(row));
+        if (which == SECTIONS - 1 && max > 0)
+            json_object_set_new(
+                row, "full_percent",
+                json_real(100 * json_number_value(json_object_get(row, "bytes")) / max));
+    }
+}
+
+// --- order -------------------------------------------------------------------------------------------
+
+const char *lane_sort_name(lane_sort sort)
+{
+    static const char *const names[LANE_SORTS] = {"rate", "lag", "bytes", "name"};
+    return names[sort];
+}
+
+typedef struct {
+    json_t *row;
+    const char *name;
+    double key;
+} ranked;
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const ranked *)a)->name, ((const ranked *)b)->name);
+}
+
+static int by_key(const void *a, const void *b)
+{
+    const ranked *x = a, *y = b;
+    return x->key < y->key ? 1 : x->key > y->key ? -1 : by_name(a, b);
+}
+
+// Takes over rows.
+static json_t *sorted(json_t *rows, const char *name, const char *key, bool reverse)
+{
+    size_t count = json_array_size(rows);
+    ranked *list = calloc(count + 1, sizeof *list);
+    json_t *out = json_array();
+    for (size_t i = 0; list && i < count; i++) {
+        json_t *row = json_array_get(rows, i);
+        const char *text = json_string_value(json_object_get(row, name));
+        list[i] =
+            (ranked){row, text ? text : "", key ? json_number_value(json_object_get(row, key)) : 0};
+    }
+    if (list)
+        qsort(list, count, sizeof *list, key ? by_key : by_name);
+    for (size_t i = 0; list && i < count; i++)
+        json_array_append(out, list[reverse ? count - 1 - i : i].row);
+    free(list);
+    json_decref(rows);
+    return out;
+}
+
+static json_t *rows_of(const json_t *picture, int which, const lane_view *view)
+{
+    static const char *const keys[LANE_SORTS] = {"events_per_s", "lag_ms", "bytes_per_s", NULL};
+    const section *s = &sections[which];
+    bool lanes = which == LANES;
+    json_t *rows = json_deep_copy(json_object_get(picture, s->field));
+    derive(rows, which);
+    return sorted(rows, s->columns[0].field, lanes ? keys[view->sort] : NULL,
+                  lanes && view->reverse);
+}
+
+// --- heights -----------------------------------------------------------------------------------------
+
+typedef struct {
+    json_t *rows;
+    int wanted, given;
+    bool shown;
+} block;
+
+// Which go first where the terminal is low.
+static const int dispensable[] = {6, 3, 5, 4, 1, 0};
+
+static int fixed_lines(const block parts[], bool blank)
+{
+    int lines = 0;
+    for (int i = 0; i < SECTIONS; i++)
+        lines += parts[i].shown ? 1 + blank : 0;
+    return lines;
+}
+
+// Every section gets its rows, or a fair share of what there is; lanes twice as much as the others.
+static void share(block parts[], int lines)
+{
+    bool more = true;
+    while (lines > 0 && more) {
+        more = false;
+        for (int i = 0; i < SECTIONS && lines > 0; i++) {
+            for (int n = 0; n < (i == LANES ? 2 : 1) && lines > 0; n++) {
+                if (!parts[i].shown || parts[i].given == parts[i].wanted)
+                    break;
+                parts[i].given++;
+                lines--;
+                more = true;
+            }
+        }
+    }
+}
+
+// True when there is room for blank lines between the sections.
+static bool lay_out(block parts[], int lines)
+{
+    int rows = 0;
+    for (int i = 0; i < SECTIONS; i++)
+        rows += parts[i].shown ? parts[i].wanted : 0;
+    bool blank = fixed_lines(parts, true) + rows <= lines;
+    for (size_t i = 0; i < sizeof dispensable / sizeof *dispensable; i++)
+        if (fixed_lines(parts, false) * 2 > lines)
+            parts[dispensable[i]].shown = false;
+    share(parts, lines - fixed_lines(parts, blank));
+    return blank;
+}
+
+// --- the page ----------------------------------------------------------------------------------------
+
+static void put_head(lane_page *p, const lane_view *view, const json_t *picture)
+{
+    char line[LANE_LINE_CAP], rtt[32], every[32];
+    if (!picture) {
+        lane_page_line(p, LANE_BOLD, "lane top  looking ...");
+        return;
+    }
+    const json_t *broker = json_object_get(picture, "broker");
+    const char *time = json_string_value(json_object_get(picture, "time"));
+    const char *version = json_string_value(json_object_get(broker, "version"));
+    const char *why = json_string_value(json_object_get(broker, "why"));
+    lane_units_ms(rtt, sizeof rtt, json_number_value(json_object_get(broker, "rtt_ms")));
+    lane_units_span(every, sizeof every, view->every_s);
+    snprintf(line, sizeof line, "lane top  %.8s UTC  every %s%s  by %s%s%s",
+             time && strlen(time) > 19 ? time + 11 : "", every, view->paused ? " (paused)" : "",
+             lane_sort_name(view->sort), view->reverse ? ", reversed" : "",
+             json_is_true(json_object_get(picture, "sampled")) ? "  (lanes sampled)" : "");
+    lane_page_line(p, LANE_BOLD, line);
+    if (json_is_true(json_object_get(broker, "connected"))) {
+        snprintf(line, sizeof line, "broker %s  round trip %s  %s", version, rtt, view->url);
+        lane_page_line(p, "", line);
+    } else {
+        snprintf(line, sizeof line, "broker away: %s", why ? why : view->url);
+        lane_page_line(p, LANE_RED, line);
+    }
+}
+
+static int put_errors(lane_page *p, const json_t *picture)
+{
+    const char *part;
+    json_t *why;
+    int lines = 0;
+    char line[LANE_LINE_CAP], plain[LANE_LINE_CAP];
+    json_object_foreach(json_object_get(picture, "errors"), part, why)
+    {
+        lane_units_plain(plain, sizeof plain, json_string_value(why));
+        snprintf(line, sizeof line, "%s: %.1900s", part, plain);
+        lane_page_line(p, LANE_RED, line);
+        lines++;
+    }
+    return lines;
+}
+
+static void put_section(lane_page *p, int which, const block *part, int skip)
+{
+    const section *s = &sections[which];
+    char line[128];
+    size_t total = json_array_size(part->rows);
+    lane_table t;
+    if (total == 0) {
+        snprintf(line, sizeof line, "%s: %s", s->title, s->nothing);
+        lane_page_line(p, LANE_DIM, line);
+        return;
+    }
+    lane_table_measure(&t, s->columns, part->rows, p->width);
+    lane_table_row(p, &t, NULL, LANE_BOLD);
+    for (int i = 0; i < part->given && (size_t)(skip + i) < total; i++) {
+        const json_t *row = json_array_get(part->rows, (size_t)(skip + i));
+        // the last line of a section that is cut says so
+        bool cut = i == part->given - 1 && total > (size_t)(skip + part->given);
+        if (cut && part->given > 1) {
+            snprintf(line, sizeof line, "... and %zu more", total - (size_t)(skip + i));
+            lane_page_line(p, LANE_DIM, line);
+        } else {
+            lane_table_row(p, &t, row, s->bad && s->bad(row) ? LANE_RED : "");
+        }
+    }
+}
+
+static void put_sections(lane_page *p, const lane_view *view, const json_t *picture, int lines)
+{
+    block parts[SECTIONS] = {0};
+    for (int i = 0; i < SECTIONS; i++) {
+        parts[i].rows = rows_of(picture, i, view);
+        parts[i].wanted = (int)json_array_size(parts[i].rows);
+        parts[i].shown = parts[i].wanted || sections[i].nothing;
+    }
+    bool blank = lay_out(parts, lines);
+    for (int i = 0; i < SECTIONS; i++) {
+        int most = parts[i].wanted - parts[i].given;
+        int skip = i != LANES ? 0 : view->skip < most ? view->skip : most;
+        if (parts[i].shown && blank)
+            lane_page_line(p, "", "");
+        if (parts[i].shown)
+            put_section(p, i, &parts[i], skip);
+    }
+    for (int i = 0; i < SECTIONS; i++)
+        json_decref(parts[i].rows);
+}
+
+static void put_help(lane_page *p)
+{
+    static const char *const lines[] = {
+        "",
+        "  q        end",
+        "  s        sort the lanes by the next of rate, lag, bytes, name",
+        "  r        the other way round",
+        "  up down  scroll the lanes (also k and j; PgUp, PgDn)",
+        "  p, space hold the picture, go on",
+        "  + -      twice as often, half as often",
+        "  h, ?     this page",
+        "",
+        "LAG is the time from the receipt of a frame (act) or the publication (others) to here.",
+        "BEHIND is how many sequences a worker or participant has not finished.",
+        "LATENCY is of the last interval, as the daemons measured it.",
+        "(lanes sampled): more comes than is listened to; rates are of a part of each second.",
+    };
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
+        lane_page_line(p, "", lines[i]);
+}
+
+static int within(int n, int min, int max)
+{
+    return n < min ? min : n > max ? max : n;
+}
+
+char *lane_screen_draw(const json_t *picture, const lane_view *view)
+{
+    static const char keys[] = "q end  s sort  r reverse  p hold  + - pace  up down scroll  h help";
+    lane_page p;
+    int foot = view->keys && view->height > 1 ? 1 : 0;
+    int height = view->height ? view->height - foot : 0;
+    if (!lane_page_open(&p, within(view->width, LANE_WIDTH_MIN, LANE_WIDTH_MAX), height,
+                        view->color))
+        return NULL;
+    put_head(&p, view, picture);
+    put_errors(&p, picture);
+    if (view->help)
+        put_help(&p);
+    else if (picture)
+        put_sections(&p, view, picture, height ? height - p.lines : ALL_LINES);
+    while (foot && p.lines < height)
+        lane_page_line(&p, "", "");
+    p.height += foot;
+    if (foot)
+        lane_page_line(&p, LANE_DIM, keys);
+    if (p.failed) {
+        free(p.ptr);
+        return NULL;
+    }
+    return p.ptr;
+}
