@@ -125,7 +125,8 @@ static const section sections[] = {
      NULL},
 };
 
-enum { SECTIONS = sizeof sections / sizeof *sections };
+enum { SECTIONS = LANE_SECTIONS };
+_Static_assert(sizeof sections / sizeof *sections == SECTIONS, "the header says how many");
 
 // frame_to_worker of LIVE: "frame to worker, LIVE"
 static json_t *latency_title(const json_t *row)
@@ -170,12 +171,24 @@ const char *lane_sort_name(lane_sort sort)
 typedef struct {
     json_t *row;
     const char *name;
+    int rank; // 0: trouble, first; 2: idle, last
     double key;
 } ranked;
 
+static int rank_of(const section *s, const json_t *row)
+{
+    const char *state = json_string_value(json_object_get(row, "state"));
+    bool over = state && (strcmp(state, "ended") == 0 || strcmp(state, "finished") == 0 ||
+                          strcmp(state, "stopped") == 0);
+    if (s->bad && s->bad(row))
+        return 0;
+    return over || json_is_null(json_object_get(row, "p99_ms")) ? 2 : 1;
+}
+
 static int by_name(const void *a, const void *b)
 {
-    return strcmp(((const ranked *)a)->name, ((const ranked *)b)->name);
+    const ranked *x = a, *y = b;
+    return x->rank != y->rank ? x->rank - y->rank : strcmp(x->name, y->name);
 }
 
 static int by_key(const void *a, const void *b)
@@ -185,16 +198,16 @@ static int by_key(const void *a, const void *b)
 }
 
 // Takes over rows.
-static json_t *sorted(json_t *rows, const char *name, const char *key, bool reverse)
+static json_t *sorted(const section *s, json_t *rows, const char *key, bool reverse)
 {
     size_t count = json_array_size(rows);
     ranked *list = calloc(count + 1, sizeof *list);
     json_t *out = json_array();
     for (size_t i = 0; list && i < count; i++) {
         json_t *row = json_array_get(rows, i);
-        const char *text = json_string_value(json_object_get(row, name));
-        list[i] =
-            (ranked){row, text ? text : "", key ? json_number_value(json_object_get(row, key)) : 0};
+        const char *text = json_string_value(json_object_get(row, s->columns[0].field));
+        list[i] = (ranked){row, text ? text : "", rank_of(s, row),
+                           key ? json_number_value(json_object_get(row, key)) : 0};
     }
     if (list)
         qsort(list, count, sizeof *list, key ? by_key : by_name);
@@ -212,8 +225,7 @@ static json_t *rows_of(const json_t *picture, int which, const lane_view *view)
     bool lanes = which == LANES;
     json_t *rows = json_deep_copy(json_object_get(picture, s->field));
     derive(rows, which);
-    return sorted(rows, s->columns[0].field, lanes ? keys[view->sort] : NULL,
-                  lanes && view->reverse);
+    return sorted(s, rows, lanes ? keys[view->sort] : NULL, lanes && view->reverse);
 }
 
 // --- heights -----------------------------------------------------------------------------------------
@@ -224,26 +236,34 @@ typedef struct {
     bool shown;
 } block;
 
-// Which go first where the terminal is low.
+// What a section needs to be of use, and which go first where the terminal is too low for all.
+static const int rows_min[SECTIONS] = {4, 2, 4, 3, 2, 2, 2};
 static const int dispensable[] = {6, 3, 5, 4, 1, 0};
 
-static int fixed_lines(const block parts[], bool blank)
+static int least(const block *part, int i)
+{
+    return part->wanted < rows_min[i] ? part->wanted : rows_min[i];
+}
+
+// Lines of the titles of what is shown, of blank lines before them, and of the rows that each needs.
+static int lines_needed(const block parts[], bool blank, bool all)
 {
     int lines = 0;
     for (int i = 0; i < SECTIONS; i++)
-        lines += parts[i].shown ? 1 + blank : 0;
+        if (parts[i].shown)
+            lines += 1 + blank + (all ? parts[i].wanted : least(&parts[i], i));
     return lines;
 }
 
-// Every section gets its rows, or a fair share of what there is; lanes twice as much as the others.
-static void share(block parts[], int lines)
+// Gives each section up to `most` rows in turn, lanes two at a time, while there are lines.
+static int deal(block parts[], int lines, bool only_least)
 {
-    bool more = true;
-    while (lines > 0 && more) {
+    for (bool more = true; more && lines > 0;) {
         more = false;
-        for (int i = 0; i < SECTIONS && lines > 0; i++) {
-            for (int n = 0; n < (i == LANES ? 2 : 1) && lines > 0; n++) {
-                if (!parts[i].shown || parts[i].given == parts[i].wanted)
+        for (int i = 0; i < SECTIONS; i++) {
+            int most = only_least ? least(&parts[i], i) : parts[i].wanted;
+            for (int n = 0; n < (i == LANES ? 2 : 1); n++) {
+                if (!parts[i].shown || parts[i].given >= most || lines <= 0)
                     break;
                 parts[i].given++;
                 lines--;
@@ -251,19 +271,19 @@ static void share(block parts[], int lines)
             }
         }
     }
+    return lines;
 }
 
 // True when there is room for blank lines between the sections.
 static bool lay_out(block parts[], int lines)
 {
-    int rows = 0;
-    for (int i = 0; i < SECTIONS; i++)
-        rows += parts[i].shown ? parts[i].wanted : 0;
-    bool blank = fixed_lines(parts, true) + rows <= lines;
+    bool blank = lines_needed(parts, true, true) <= lines;
     for (size_t i = 0; i < sizeof dispensable / sizeof *dispensable; i++)
-        if (fixed_lines(parts, false) * 2 > lines)
+        if (lines_needed(parts, blank, false) > lines)
             parts[dispensable[i]].shown = false;
-    share(parts, lines - fixed_lines(parts, blank));
+    for (int i = 0; i < SECTIONS; i++)
+        lines -= parts[i].shown ? 1 + blank : 0;
+    deal(parts, deal(parts, lines, true), false);
     return blank;
 }
 
@@ -315,26 +335,26 @@ static int put_errors(lane_page *p, const json_t *picture)
 static void put_section(lane_page *p, int which, const block *part, int skip)
 {
     const section *s = &sections[which];
+    lane_table_column columns[LANE_COLUMNS_MAX];
     char line[128];
-    size_t total = json_array_size(part->rows);
     lane_table t;
+    int total = part->wanted;
     if (total == 0) {
         snprintf(line, sizeof line, "%s: %s", s->title, s->nothing);
         lane_page_line(p, LANE_DIM, line);
         return;
     }
-    lane_table_measure(&t, s->columns, part->rows, p->width);
+    memcpy(columns, s->columns, sizeof columns);
+    if (part->given < total) { // the title says that there are more
+        snprintf(line, sizeof line, "%s %d-%d/%d", columns[0].title, skip + 1, skip + part->given,
+                 total);
+        columns[0].title = line;
+    }
+    lane_table_measure(&t, columns, part->rows, p->width);
     lane_table_row(p, &t, NULL, LANE_BOLD);
-    for (int i = 0; i < part->given && (size_t)(skip + i) < total; i++) {
+    for (int i = 0; i < part->given && skip + i < total; i++) {
         const json_t *row = json_array_get(part->rows, (size_t)(skip + i));
-        // the last line of a section that is cut says so
-        bool cut = i == part->given - 1 && total > (size_t)(skip + part->given);
-        if (cut && part->given > 1) {
-            snprintf(line, sizeof line, "... and %zu more", total - (size_t)(skip + i));
-            lane_page_line(p, LANE_DIM, line);
-        } else {
-            lane_table_row(p, &t, row, s->bad && s->bad(row) ? LANE_RED : "");
-        }
+        lane_table_row(p, &t, row, s->bad && s->bad(row) ? LANE_RED : "");
     }
 }
 
@@ -344,12 +364,15 @@ static void put_sections(lane_page *p, const lane_view *view, const json_t *pict
     for (int i = 0; i < SECTIONS; i++) {
         parts[i].rows = rows_of(picture, i, view);
         parts[i].wanted = (int)json_array_size(parts[i].rows);
-        parts[i].shown = parts[i].wanted || sections[i].nothing;
+        parts[i].shown = (parts[i].wanted || sections[i].nothing) &&
+                         json_object_get(picture, sections[i].field) &&
+                         (!view->only || view->only == i + 1);
     }
     bool blank = lay_out(parts, lines);
     for (int i = 0; i < SECTIONS; i++) {
         int most = parts[i].wanted - parts[i].given;
-        int skip = i != LANES ? 0 : view->skip < most ? view->skip : most;
+        bool scrolled = view->only ? view->only == i + 1 : i == LANES;
+        int skip = !scrolled ? 0 : view->skip < most ? view->skip : most;
         if (parts[i].shown && blank)
             lane_page_line(p, "", "");
         if (parts[i].shown)
@@ -366,7 +389,8 @@ static void put_help(lane_page *p)
         "  q        end",
         "  s        sort the lanes by the next of rate, lag, bytes, name",
         "  r        the other way round",
-        "  up down  scroll the lanes (also k and j; PgUp, PgDn)",
+        "  Tab      one section after the other on the whole screen, then all again",
+        "  up down  scroll the lanes, or the one section (also k and j; PgUp, PgDn)",
         "  p, space hold the picture, go on",
         "  + -      twice as often, half as often",
         "  h, ?     this page",
@@ -387,7 +411,8 @@ static int within(int n, int min, int max)
 
 char *lane_screen_draw(const json_t *picture, const lane_view *view)
 {
-    static const char keys[] = "q end  s sort  r reverse  p hold  + - pace  up down scroll  h help";
+    static const char keys[] =
+        "q end  s sort  r reverse  p hold  + - pace  Tab section  up down scroll  h help";
     lane_page p;
     int foot = view->keys && view->height > 1 ? 1 : 0;
     int height = view->height ? view->height - foot : 0;

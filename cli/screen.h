@@ -21,12 +21,13 @@ typedef struct {
     bool keys;         // the last line says which keys there are
     lane_sort sort;    // of the lanes
     bool reverse, paused, help;
-    int skip;        // lanes scrolled over
+    int only;        // 1..LANE_SECTIONS: one section on the whole screen; 0: all
+    int skip;        // rows scrolled over: of the lanes, or of that section
     const char *url; // of the broker
     double every_s;  // between two pictures
 } lane_view;
 
-enum { LANE_WIDTH_MIN = 20, LANE_WIDTH_MAX = 500 };
+enum { LANE_SECTIONS = 7, LANE_WIDTH_MIN = 20, LANE_WIDTH_MAX = 500 };
 
 // lane_screen_draw: malloc'ed text, each line ending with '\n'; NULL when out of memory. picture NULL: none yet.
 char *lane_screen_draw(const json_t *picture, const lane_view *view);

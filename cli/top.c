@@ -12,7 +12,7 @@
 #include "cli/terminal.h"
 #include "cli/verbs.h"
 
-enum { EVERY_MS_MIN = 200, EVERY_MS_MAX = 60000, ANSWER_MS = 1000, QUIT_MS = 300 };
+enum { EVERY_MS_MIN = 200, EVERY_MS_MAX = 60000, ANSWER_MS = 1000, QUIT_MS = 300, SKIP_MAX = 1000 };
 
 typedef struct {
     lane_cli *cli;
@@ -94,6 +94,10 @@ static bool obey(gatherer *g, lane_view *view, int key)
     case ' ':
         view->paused = !view->paused;
         break;
+    case '\t':
+        view->only = (view->only + 1) % (LANE_SECTIONS + 1);
+        view->skip = 0;
+        break;
     case 'h':
     case '?':
         view->help = !view->help;
@@ -124,16 +128,13 @@ static bool obey(gatherer *g, lane_view *view, int key)
     default:
         break;
     }
-    view->skip = view->skip < 0 ? 0 : view->skip;
+    view->skip = view->skip < 0 ? 0 : view->skip > SKIP_MAX ? SKIP_MAX : view->skip;
     return true;
 }
 
 static bool draw(const json_t *picture, lane_view *view)
 {
-    size_t lanes = json_array_size(json_object_get(picture, "lanes"));
     lane_terminal_size(&view->width, &view->height);
-    if (picture && view->skip > (int)lanes)
-        view->skip = (int)lanes;
     char *text = lane_screen_draw(picture, view);
     bool ok = !text || lane_terminal_show(text);
     free(text);
