@@ -66,7 +66,8 @@ Test(metrics, counts_durations_in_powers_of_two_cumulatively)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         int64_t before = wait.histogram.bucket[cases[i].bucket];
         bus_metric_observe(&wait, cases[i].ns);
-        cr_expect(wait.histogram.bucket[cases[i].bucket] == before + 1, "%lld", (long long)cases[i].ns);
+        cr_expect(wait.histogram.bucket[cases[i].bucket] == before + 1, "%lld",
+                  (long long)cases[i].ns);
     }
     wait.histogram.sum_ns = 1500;
     bus_metrics_add(&wait);
