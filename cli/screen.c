@@ -353,7 +353,7 @@ static void put_section(lane_page *p, int which, const block *part, int skip)
     lane_table_measure(&t, columns, part->rows, p->width);
     lane_table_row(p, &t, NULL, LANE_BOLD);
     for (int i = 0; i < part->given && skip + i < total; i++) {
-        const json_t *row = json_array_get(part->rows, (size_t)(skip + i));
+        const json_t *row = json_array_get(part->rows, (size_t)skip + (size_t)i);
         lane_table_row(p, &t, row, s->bad && s->bad(row) ? LANE_RED : "");
     }
 }

@@ -21,7 +21,7 @@ typedef struct {
     bus_publisher *lane, *side;
     feed_fifo waiting, side_waiting;
     const char *venue;
-    char feed_lane[80]; // in front of the subjects of feed.…
+    char feed_lane[80];         // in front of the subjects of feed.…
     bus_recorded_time received; // of the frame that events are made of just now; 0: of none
     uint64_t published, acknowledged, refused, dead_letters, letters_lost;
     feed_complaint refusals, losses; // events refused for good; dead letters that are lost

@@ -5,8 +5,8 @@
 #include "bus/base/metrics.h"
 #include "store/streams.h"
 
-static bus_metric replayed = BUS_METRIC(
-    BUS_METRIC_COUNTER, "replayed_events_total", "events sent by replays");
+static bus_metric replayed =
+    BUS_METRIC(BUS_METRIC_COUNTER, "replayed_events_total", "events sent by replays");
 static bus_metric running =
     BUS_METRIC(BUS_METRIC_GAUGE, "replays_running", "replays that have not ended");
 static bus_metric behind = BUS_METRIC(BUS_METRIC_GAUGE, "replay_behind_events",

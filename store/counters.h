@@ -8,7 +8,8 @@
 
 void store_counters_register(void); // once, before the metrics are exposed
 void store_counters_replayed(uint64_t events);
-void store_counters_running(uint32_t replays, uint64_t behind); // behind: the slowest participant of all
+void store_counters_running(uint32_t replays,
+                            uint64_t behind); // behind: the slowest participant of all
 // store_counters_late: an event of a paced replay went out so long after it was due.
 void store_counters_late(bus_span late);
 // store_counters_missing: sequences that a replay's stream no longer held.

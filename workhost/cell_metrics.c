@@ -38,10 +38,8 @@ void work_cell_metrics_add(work_cell_metrics *m, const char *scenario)
     rows_of(m, rows);
     bus_metric_label(m->label, sizeof m->label, "scenario", scenario);
     for (int i = 0; i < ROWS; i++) {
-        *rows[i].metric = (bus_metric){.name = rows[i].name,
-                                       .help = rows[i].help,
-                                       .kind = rows[i].kind,
-                                       .labels = m->label};
+        *rows[i].metric = (bus_metric){
+            .name = rows[i].name, .help = rows[i].help, .kind = rows[i].kind, .labels = m->label};
         bus_metrics_add(rows[i].metric);
     }
 }

@@ -19,8 +19,7 @@ enum { TURN_MS = 50, MEASURE_MS = 250 };
 
 static bus_metric runtimes_metric =
     BUS_METRIC(BUS_METRIC_GAUGE, "runtimes", "Runtimes that are online");
-static bus_metric workers_metric =
-    BUS_METRIC(BUS_METRIC_GAUGE, "workers", "Workers known");
+static bus_metric workers_metric = BUS_METRIC(BUS_METRIC_GAUGE, "workers", "Workers known");
 
 // --- cells -------------------------------------------------------------------------------------------
 

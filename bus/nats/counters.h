@@ -7,9 +7,9 @@
 #include "bus/base/metrics.h"
 #include "bus/base/time.h"
 
-void bus_counters_register(void); // as often as you like
-void bus_counters_up(void);       // a connection stands
-void bus_counters_down(bool lost);     // it does not any more; lost: nobody here wanted that
+void bus_counters_register(void);            // as often as you like
+void bus_counters_up(void);                  // a connection stands
+void bus_counters_down(bool lost);           // it does not any more; lost: nobody here wanted that
 void bus_counters_resent(uint32_t messages); // what was sent is in doubt and goes out again
 // bus_counters_acknowledged: a message of a publisher was acknowledged so long after it was sent first.
 void bus_counters_acknowledged(bus_span waited);

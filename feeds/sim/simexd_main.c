@@ -59,14 +59,12 @@ static const bus_config_row rows[] = {
     {0},
 };
 
-static bus_metric frames = BUS_METRIC(BUS_METRIC_COUNTER, "frames_total",
-                                      "Frames of the venue, sent to somebody or not.");
-static bus_metric clients =
-    BUS_METRIC(BUS_METRIC_GAUGE, "connections", "WebSocket connections.");
-static bus_metric queued = BUS_METRIC(BUS_METRIC_GAUGE, "queued_bytes",
-                                      "Bytes in the fullest connection's queue.");
-static bus_metric faults =
-    BUS_METRIC(BUS_METRIC_GAUGE, "faults_open", "Faults armed or active.");
+static bus_metric frames =
+    BUS_METRIC(BUS_METRIC_COUNTER, "frames_total", "Frames of the venue, sent to somebody or not.");
+static bus_metric clients = BUS_METRIC(BUS_METRIC_GAUGE, "connections", "WebSocket connections.");
+static bus_metric queued =
+    BUS_METRIC(BUS_METRIC_GAUGE, "queued_bytes", "Bytes in the fullest connection's queue.");
+static bus_metric faults = BUS_METRIC(BUS_METRIC_GAUGE, "faults_open", "Faults armed or active.");
 
 typedef struct {
     bus_daemon *daemon;
