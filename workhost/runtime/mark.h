@@ -24,6 +24,8 @@ typedef struct {
         clock; // where the host's virtual clock stood when it started the runtime; 0: it has none
 } work_mark;
 
+_Static_assert(sizeof(work_mark) <= WORK_MARK_BYTES, "a mark is one page");
+
 // Descriptors and exit codes of a runtime.
 enum {
     WORK_FD_HOST = 3,
