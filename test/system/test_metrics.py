@@ -148,8 +148,9 @@ def test_a_broker_that_dies_shows_as_losses_and_messages_sent_again(running):
     assert feedd.metric("tradelane_feedd_broker_losses_total") == 0
     running.broker.restart()
     feedd.wait_ready(30)
+    spine.wait_for(lambda: feedd.metric("tradelane_feedd_broker_connections") >= 3, 20, "not all connections are back")
     page = exposition(feedd)
-    assert page.value("tradelane_feedd_broker_losses_total") >= 3 and page.value("tradelane_feedd_broker_connections") >= 3
+    assert page.value("tradelane_feedd_broker_losses_total") >= 3 and page.value("tradelane_feedd_broker_connects_total") >= 6
     assert page.value("tradelane_feedd_probe_ready", probe="broker") == 1
 
 

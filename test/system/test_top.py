@@ -154,7 +154,7 @@ def test_a_broker_that_goes_away_is_said_and_keys_still_answer(market, top):
 
 def test_replays_show_how_far_they_are(market, top):
     market.lane("scenario", "create", "bt1", "--market", "hyp.mon", "--strategy", "sma")
-    market.lane("replay", "start", "ACT", "--selector", "mon", "--scenario", "bt1", "--speed", "0.1x", "--from", 1)
+    market.lane("replay", "start", "ACT", "--selector", "mon", "--scenario", "bt1", "--speed", "0.01x", "--from", 1)
     screen = top("--every", "300ms", height=60).wait(lambda s: " running " in s.line("mon "), 20)
     screen.wait(lambda s: "hyp.mon.exchange.binance" in s.text and re.search(r"\d%", s.line("mon ")), 30)
     assert "bt1" in screen.text
