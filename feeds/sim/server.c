@@ -149,8 +149,7 @@ static bus_err make_context(sim_server *s, const sim_server_opts *opts, const ch
         .user = s,
         .retry_and_idle_policy = &patience,
         .pt_serv_buf_size = SIM_CHUNK_BYTES,
-        .max_http_header_data2 =
-            UINT16_MAX, // 64 KiB would be 0 to libwebsockets 4.3: it keeps 16 bits
+        .max_http_header_data2 = UINT16_MAX, // libwebsockets 4.3 keeps 16 bits of it
         .max_http_header_pool2 = 64,
         .fd_limit_per_thread = SIM_CONNECTIONS_MAX + 12,
         .keepalive_timeout = 60,
