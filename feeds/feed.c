@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "bus/base/log.h"
+#include "bus/nats/reader.h"
+#include "bus/nats/stream.h"
 #include "feeds/counters.h"
 #include "feeds/feed_impl.h"
 #include "feeds/recall.h"
@@ -231,6 +233,15 @@ static void tell_refusals(feed *f, bus_mono now)
     }
 }
 
+static void tell_went_back(feed *f)
+{
+    if (!f->have_live || !f->went_back[0])
+        return;
+    feed_now at = feed_now_of(f);
+    feed_session_degraded(f->session, NULL, "store_went_back", f->went_back, &at);
+    f->went_back[0] = '\0';
+}
+
 static void run(feed *f, bus_mono now)
 {
     take_answers(f);
@@ -243,6 +254,7 @@ static void run(feed *f, bus_mono now)
         return;
     f->next_tick = bus_mono_add(now, BUS_SPAN_MS(TICK_MS));
     tell_refusals(f, now);
+    tell_went_back(f);
     if (f->have_live) {
         feed_now at = feed_now_of(f);
         f->session->venue->tick(f->session, &at);
@@ -292,7 +304,13 @@ static bus_err recall(feed *f)
         err = feed_outbox_open(&f->outbox, f->set.venue->name, &f->set.publisher,
                                (bus_wake){wake_net, f});
     f->outbox_open = !err;
-    return err;
+    if (err)
+        return err;
+    bus_seq_range known;
+    f->outbox.ask = f->set.conn;
+    if (!bus_stream_range(f->set.conn, "ACT", &known))
+        f->outbox.known_seq = known.last;
+    return BUS_OK;
 }
 
 static void want_recall(feed *f, bus_mono now)
@@ -366,6 +384,18 @@ static void act(feed *f, bus_mono now)
     }
 }
 
+// The broker came back on an older copy of its store. What is in the window is not sent: the gap that the tail of
+// what is there begins will hold it, and what was lost with the newer store.
+static void begin_anew_when_store_went_back(feed *f)
+{
+    if (!f->outbox_open || !f->outbox.went_back)
+        return;
+    bus_error("%s: everything begins anew", f->outbox.why);
+    memcpy(f->went_back, f->outbox.why, sizeof f->went_back);
+    f->phase = f->phase == FEED_STOPPING ? FEED_ENDED : FEED_WANT_LEASE;
+    drop_all(f);
+}
+
 static void turn(feed *f)
 {
     bus_mono now = bus_now_mono();
@@ -377,6 +407,7 @@ static void turn(feed *f)
         drop_all(f);
         f->phase = FEED_WANT_LEASE;
     }
+    begin_anew_when_store_went_back(f);
     if (atomic_load(&f->stop))
         stop_turn(f, now);
     if (may_act)

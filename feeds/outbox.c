@@ -6,6 +6,7 @@
 #include "bus/base/log.h"
 #include "bus/event/identity.h"
 #include "bus/lane/lane.h"
+#include "bus/nats/stream.h"
 #include "feeds/counters.h"
 
 enum {
@@ -110,12 +111,27 @@ static void refused(feed_outbox *o, const char *subject, bus_view msg_id, bus_vi
 static void on_ack(void *ctx, const bus_ack *ack)
 {
     feed_outbox *o = ctx;
-    if (ack->err)
+    if (ack->err) {
         refused(o, ack->subject, ack->msg_id, ack->payload, ack->text);
-    else
-        o->acknowledged++;
-    if (!ack->err && ack->tag)
+        return;
+    }
+    o->acknowledged++;
+    if (ack->tag)
         feed_count_lane((bus_recorded_time){(int64_t)ack->tag});
+    if (ack->stream_seq > o->known_seq)
+        o->known_seq = ack->stream_seq;
+}
+
+static bool confirm(void *ctx)
+{
+    feed_outbox *o = ctx;
+    if (o->went_back || !o->ask)
+        return !o->went_back;
+    bus_holds holds = bus_stream_holds(o->ask, "ACT", (bus_mark){.seq = o->known_seq});
+    o->went_back = holds == BUS_HOLDS_NO;
+    if (o->went_back)
+        snprintf(o->why, sizeof o->why, "%s", bus_err_text());
+    return holds == BUS_HOLDS_YES;
 }
 
 static void on_side_ack(void *ctx, const bus_ack *ack)
@@ -141,6 +157,7 @@ bus_err feed_outbox_open(feed_outbox *o, const char *venue, const bus_conn_opts 
     bus_publisher_opts lane = {.conn = *conn,
                                .wake = wake,
                                .on_ack = on_ack,
+                               .confirm = confirm,
                                .on_ack_ctx = o,
                                .window_msgs_max = FEED_WINDOW_EVENTS_MAX};
     bus_publisher_opts side = {.conn = *conn,

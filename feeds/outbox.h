@@ -26,6 +26,11 @@ typedef struct {
     uint64_t published, acknowledged, refused, dead_letters, letters_lost;
     feed_complaint refusals, losses; // events refused for good; dead letters that are lost
     bool lost;                       // something could not be kept: the caller must begin anew
+    // Whenever the broker comes back its store must still hold what is known to be on the lane.
+    bus_conn *ask;      // where that is asked; NULL: it is not
+    uint64_t known_seq; // the highest of ACT
+    bool went_back;     // it does not: nothing more is sent, the caller must begin anew
+    char why[256];      // of went_back
 } feed_outbox;
 
 bus_err feed_outbox_open(feed_outbox *o, const char *venue, const bus_conn_opts *conn,

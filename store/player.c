@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bus/base/kill_point.h"
 #include "bus/base/log.h"
 #include "store/counters.h"
 #include "store/reports.h"
@@ -362,6 +363,7 @@ static bus_err send_event(store_player *p)
     if (s->recorded.ns)
         p->info.clock = s->recorded;
     store_source_drop(s);
+    bus_kill_point("replay.event");
     return BUS_OK;
 }
 

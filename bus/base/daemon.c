@@ -10,6 +10,7 @@
 
 #include "bus/base/daemon_http.h"
 #include "bus/base/daemon_metrics.h"
+#include "bus/base/kill_point.h"
 #include "bus/base/log.h"
 
 // A terminal signals the whole group and a supervisor passes it on: so close together they are one.
@@ -378,6 +379,7 @@ int bus_daemon_main(const bus_daemon_spec *spec, int argc, char **argv)
     bool finished = false;
     bus_err err = BUS_OK;
     bus_log_init(spec->config.program, BUS_LOG_INFO, BUS_LOG_TEXT);
+    bus_kill_arm();
     daemon.settings = calloc(1, spec->settings_size);
     if (!daemon.settings)
         err = bus_fail(BUS_ENOMEM, "settings");

@@ -171,3 +171,29 @@ bus_err bus_stream_get(bus_conn *conn, const char *stream, uint64_t seq, bus_rec
     json_decref(body);
     return err ? bus_note(err, "message %" PRIu64 " of stream '%s'", seq, stream) : BUS_OK;
 }
+
+bus_holds bus_stream_holds(bus_conn *conn, const char *stream, bus_mark known)
+{
+    bus_seq_range range;
+    bus_record record;
+    bus_msg *owner = NULL;
+    if (known.seq == 0)
+        return BUS_HOLDS_YES;
+    if (bus_stream_range(conn, stream, &range))
+        return BUS_HOLDS_NOT_KNOWN;
+    if (range.last < known.seq) {
+        bus_fail(BUS_EDATALOSS, "stream '%s' ends at %" PRIu64 ", and held %" PRIu64, stream,
+                 range.last, known.seq);
+        return BUS_HOLDS_NO;
+    }
+    if (known.stored.ns == 0 || known.seq < range.first)
+        return BUS_HOLDS_YES;
+    bus_err err = bus_stream_get(conn, stream, known.seq, &record, &owner);
+    bool another = !err && record.stored.ns != known.stored.ns;
+    bus_msg_release(owner);
+    if (another)
+        bus_fail(BUS_EDATALOSS, "stream '%s' holds another record at %" PRIu64, stream, known.seq);
+    return another                       ? BUS_HOLDS_NO
+           : err && err != BUS_ENOTFOUND ? BUS_HOLDS_NOT_KNOWN
+                                         : BUS_HOLDS_YES;
+}

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "bus/base/kill_point.h"
 #include "bus/base/log.h"
 #include "bus/event/identity.h"
 #include "bus/lane/lane.h"
@@ -35,7 +36,9 @@ struct bus_publisher {
     bus_span ack_timeout, duplicates;
     bus_wake wake;
     bus_ack_fn on_ack;
+    bool (*confirm)(void *ctx);
     void *on_ack_ctx;
+    bool confirmed; // for this link
     // Where messages went: for reading the tail after an outage longer than ids are remembered.
     char stream[72];       // of the acknowledgements; "" before the first
     bool several_streams;  // then there is no one tail to read
@@ -78,8 +81,11 @@ static void refuse_large(bus_publisher *pub, const bus_frame *m, uint64_t number
 // Sends what is due. A failure of the link is left to be seen by poll: nothing that follows can go out on it.
 static void transmit(bus_publisher *pub)
 {
-    if (!pub->link || pub->link->lost || pub->tail)
+    if (!pub->link || pub->link->lost || pub->tail || bus_window_count(&pub->window) == 0)
         return;
+    if (!pub->confirmed && pub->confirm && !pub->confirm(pub->on_ack_ctx))
+        return;
+    pub->confirmed = true;
     bus_mono now = bus_machine_mono();
     for (uint64_t n = bus_window_due(&pub->window, now); n; n = bus_window_due(&pub->window, now)) {
         bus_frame m = bus_frame_at(bus_window_bytes(&pub->window, n));
@@ -88,6 +94,7 @@ static void transmit(bus_publisher *pub)
             continue;
         }
         bus_window_sent(&pub->window, n, now); // also when it fails: it may be on its way
+        bus_kill_point("publisher.publish");
         if (transmit_one(pub, &m, n) != NATS_OK) {
             bus_conn_drop(pub->conn, pub->link);
             return;
@@ -350,6 +357,7 @@ static void follow(bus_publisher *pub)
     bus_window_doubt(&pub->window);
     bus_link_unref(pub->link);
     pub->link = link;
+    pub->confirmed = false;
     look_at_tail(pub);
 }
 
@@ -377,6 +385,8 @@ void bus_publisher_poll(bus_publisher *pub)
     transmit(pub);
     watch_timeout(pub);
     deliver(pub);
+    if (bus_window_count(&pub->window))
+        bus_kill_point("publisher.window");
 }
 
 bus_err bus_publisher_wait(bus_publisher *pub, bus_span timeout)
@@ -408,6 +418,7 @@ bus_err bus_publisher_open(bus_publisher **out, const bus_publisher_opts *opts)
     pub->duplicates = opts->duplicates.ns ? opts->duplicates : DUPLICATES;
     pub->wake = opts->wake;
     pub->on_ack = opts->on_ack;
+    pub->confirm = opts->confirm;
     pub->on_ack_ctx = opts->on_ack_ctx;
     snprintf(pub->inbox, sizeof pub->inbox, "_INBOX.%016" PRIx64 "%08x.", bus_machine_random(),
              (unsigned)bus_machine_random());

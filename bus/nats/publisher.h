@@ -33,7 +33,10 @@ typedef struct {
     bus_span duplicates;       // the stream's de-duplication window; 0: 2 min
     bus_wake wake;             // acks arrived, or there is room again, or the connection changed
     bus_ack_fn on_ack;         // may be NULL
-    void *on_ack_ctx;
+    // Asked on the owner's thread, from any verb, before anything is sent on a new connection: does the store
+    // still hold what the owner knows? False: nothing is sent, and it is asked again. NULL: not asked.
+    bool (*confirm)(void *ctx);
+    void *on_ack_ctx; // of both
 } bus_publisher_opts;
 
 typedef enum {

@@ -47,4 +47,16 @@ bus_err bus_stream_last(bus_conn *conn, const char *stream, const char *subject,
 bus_err bus_stream_get(bus_conn *conn, const char *stream, uint64_t seq, bus_record *out,
                        bus_msg **owner);
 
+// bus_stream_holds: does the stream still go as far as is known, with the same record there? It does not when
+// the broker came back on an older copy of its store.
+//   known.stored  of that record, so that one that took its place since is told from it; 0: not known
+//   NOT_KNOWN     nobody answers, or there is no such stream at the moment
+typedef struct {
+    uint64_t seq; // 0: nothing is known, so it is held
+    bus_wall stored;
+} bus_mark;
+typedef enum { BUS_HOLDS_YES, BUS_HOLDS_NO, BUS_HOLDS_NOT_KNOWN } bus_holds;
+bus_holds bus_stream_holds(bus_conn *conn, const char *stream,
+                           bus_mark known); // with bus_err_text unless YES
+
 #endif

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "bus/base/kill_point.h"
+
 enum { HEAD_MAX = 512 }; // everything in a part's data but the levels
 
 static void book_level(const void *from, uint32_t i, feed_level_text *out)
@@ -93,6 +95,7 @@ bus_err feed_snapshot_emit(feed_emit *emit, const feed_topic *topic, const char 
         feed_put_instant(p, "snapshot_at", now->received.ns);
         feed_put_text(p, "origin", origin);
         err = feed_emit_own(emit, topic, now);
+        bus_kill_point("feed.snapshot");
         at = end;
     }
     return err;

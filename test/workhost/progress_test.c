@@ -90,12 +90,29 @@ Test(progress, a_deleted_record_is_not_written_again)
     test_ok(work_progress_write(conn, &again)); // a new scenario of that name
 }
 
+// As a broker has it that came back on an older copy of its store.
+Test(progress, an_own_record_of_an_older_revision_is_no_unanswered_write)
+{
+    work_progress p;
+    work_progress_read(conn, "LIVE", "sma", &p);
+    for (int i = 0; i < 5; i++)
+        test_ok(work_progress_write(conn, &p));
+    bus_kv_def bucket = {.bucket = WORK_BUCKET, .history = 4};
+    char older[64];
+    snprintf(older, sizeof older, "{\"by\":\"%s\"}", p.place.by);
+    test_ok(bus_stream_delete(conn, "KV_" WORK_BUCKET));
+    test_ok(bus_kv_ensure(conn, &bucket));
+    test_ok(bus_kv_put(conn, WORK_BUCKET, "sc.LIVE.sma", bus_view_of(older), NULL));
+    test_expect_err(work_progress_write(conn, &p), BUS_ECONFLICT);
+}
+
 static void while_the_broker_stands_still(work_progress *p, work_saved *s)
 {
     test_broker_freeze(&broker);
     cr_expect_neq(work_progress_write(conn, p), BUS_OK);
     cr_expect_neq(work_saved_write(conn, "LIVE", "sma", s), BUS_OK);
     test_broker_thaw(&broker);
+    test_ok(bus_conn_wait(conn, BUS_SPAN_S(10)));
 }
 
 Test(progress, a_writer_goes_on_behind_its_own_unanswered_write)

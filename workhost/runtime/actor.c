@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bus/base/kill_point.h"
 #include "bus/base/log.h"
 
 // A small state is saved as often as progress, so that little is fed again after a death.
@@ -236,6 +237,7 @@ bus_err work_actor_store(work_actor *a, bus_conn *conn, uint64_t done_seq, bus_m
     bus_err err = write_progress(a, conn, now);
     if (err || !a->saved_pending || a->saved.seq > a->progress.done_seq)
         return err;
+    bus_kill_point("worker.saving");
     err = work_saved_write(conn, a->plan->scenario, a->spec->name, &a->saved);
     a->saved_pending = err && err != BUS_ECONFLICT;
     return err;

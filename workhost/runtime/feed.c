@@ -55,7 +55,8 @@ static work_feed_result next_act(work_feed *feed, bus_span timeout, work_feed_re
     bus_record record;
     switch (bus_reader_next(feed->reader, timeout, &record, gap)) {
     case BUS_READER_RECORD:
-        *out = (work_feed_record){record.seq, record.subject, record.payload, record.msg};
+        *out = (work_feed_record){record.seq, record.subject, record.payload, record.msg,
+                                  record.stored};
         return WORK_FEED_RECORD;
     case BUS_READER_GAP:
         return WORK_FEED_GAP;
@@ -71,7 +72,10 @@ static work_feed_result next_hyp(work_feed *feed, bus_span timeout, work_feed_re
     bus_hyp_record record;
     switch (bus_participant_next(feed->part, timeout, &record)) {
     case BUS_PART_RECORD:
-        *out = (work_feed_record){record.seq, record.subject, record.payload, record.msg};
+        *out = (work_feed_record){.seq = record.seq,
+                                  .topic = record.subject,
+                                  .payload = record.payload,
+                                  .msg = record.msg};
         return WORK_FEED_RECORD;
     case BUS_PART_RUN:
         return WORK_FEED_RUN;

@@ -22,6 +22,7 @@ typedef struct {
     bus_view topic; // as published on the lane
     bus_view payload;
     const bus_msg *msg; // NULL: payload is msgpack
+    bus_wall stored;    // act: when the broker stored it
 } work_feed_record;
 
 typedef enum {

@@ -13,6 +13,7 @@ typedef struct {
 struct work_known {
     slot *slots;
     size_t cap, count; // cap: a power of two
+    uint64_t last_input;
 };
 
 static uint64_t hash_more(uint64_t h, bus_view v)
@@ -61,7 +62,9 @@ static bus_err add(work_known *known, const bus_record *record, bus_scratch *scr
         return BUS_OK; // not an event, so not ours
     if (!grow(known))
         return bus_fail(BUS_ENOMEM, "ids of stored outputs");
-    uint64_t hash = hash_id(event.id, event.runid);
+    uint64_t hash = hash_id(event.id, event.runid), input;
+    if (bus_view_u64(event.causationseq, &input) && input > known->last_input)
+        known->last_input = input;
     slot *s = find(known->slots, known->cap, hash);
     known->count += s->seq == 0;
     *s = (slot){hash, hash_more(1469598103934665603u, event.data), record->seq};
@@ -145,4 +148,9 @@ work_known_answer work_known_find(const work_known *known, bus_view id, bus_view
     *stored_seq = s->seq;
     return s->data_hash == hash_more(1469598103934665603u, data) ? WORK_KNOWN_SAME
                                                                  : WORK_KNOWN_OTHER;
+}
+
+uint64_t work_known_last_input(const work_known *known)
+{
+    return known->last_input;
 }

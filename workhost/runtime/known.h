@@ -14,5 +14,7 @@ void work_known_close(work_known *known);
 // OTHER: the id is there with other data; stored_seq tells where.
 work_known_answer work_known_find(const work_known *known, bus_view id, bus_view runid,
                                   bus_view data, uint64_t *stored_seq);
+// work_known_last_input: the highest that caused one of them; 0: none.
+uint64_t work_known_last_input(const work_known *known);
 
 #endif

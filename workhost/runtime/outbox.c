@@ -16,6 +16,7 @@ typedef struct {
     uint32_t index; // of the actor; CONTROL: nobody waits for it
     uint64_t seq;
     work_actor *actor;
+    bool elsewhere; // in another stream than the scenario's: its sequence says nothing here
 } flight;
 
 struct work_outbox {
@@ -31,6 +32,9 @@ struct work_outbox {
     uint32_t refused_index;
     uint64_t refused_seq;
     char held[200]; // why the last send was held
+    uint64_t acked_seq;
+    bool (*confirm)(void *ctx);
+    void *confirm_ctx;
 };
 
 // Acknowledgements come in order of sending.
@@ -49,25 +53,40 @@ static void on_ack(void *ctx, const bus_ack *ack)
         }
         return;
     }
+    uint64_t seq = f.elsewhere ? 0 : ack->stream_seq;
+    if (seq > o->acked_seq)
+        o->acked_seq = seq;
     if (f.index == CONTROL)
         return;
     work_progress *p = &f.actor->progress;
     p->outputs++;
-    if (ack->stream_seq > p->out_seq)
-        p->out_seq = ack->stream_seq;
+    if (seq > p->out_seq)
+        p->out_seq = seq;
 }
 
-bus_err work_outbox_open(work_outbox **out, bus_conn *conn, const work_plan *plan)
+static bool confirm(void *ctx)
+{
+    work_outbox *o = ctx;
+    return !o->confirm || o->confirm(o->confirm_ctx);
+}
+
+bus_err work_outbox_open(work_outbox **out, bus_conn *conn, const work_plan *plan,
+                         bool (*confirm_fn)(void *ctx), void *confirm_ctx)
 {
     work_outbox *o = calloc(1, sizeof *o);
     if (!o)
         return bus_fail(BUS_ENOMEM, "outbox");
     o->plan = plan;
     o->conn = conn;
+    o->confirm = confirm_fn;
+    o->confirm_ctx = confirm_ctx;
     snprintf(o->stream, sizeof o->stream, "SC_%s", plan->scenario);
     bus_registry_opts registry = {.elevated = true};
-    bus_publisher_opts publisher = {
-        .conn = plan->conn, .window_msgs_max = WINDOW, .on_ack = on_ack, .on_ack_ctx = o};
+    bus_publisher_opts publisher = {.conn = plan->conn,
+                                    .window_msgs_max = WINDOW,
+                                    .on_ack = on_ack,
+                                    .confirm = confirm,
+                                    .on_ack_ctx = o};
     publisher.conn.name = "workhostd-runtime";
     publisher.conn.profile = plan->hyp ? BUS_PROFILE_BULK : BUS_PROFILE_LATENCY;
     bus_err err = bus_registry_open(&o->registry, conn, &registry);
@@ -110,6 +129,16 @@ bus_err work_outbox_last_seq(work_outbox *o, uint64_t *seq)
     bus_err err = bus_stream_range(o->conn, o->stream, &range);
     *seq = err ? 0 : range.last;
     return err == BUS_ENOTFOUND ? BUS_OK : err;
+}
+
+uint64_t work_outbox_last_input(const work_outbox *o)
+{
+    return o->known ? work_known_last_input(o->known) : 0;
+}
+
+uint64_t work_outbox_acked(const work_outbox *o)
+{
+    return o->acked_seq;
 }
 
 // --- making events -----------------------------------------------------------------------------------
@@ -236,6 +265,14 @@ static work_outbox_result ask_registry(work_outbox *o, const char *subject)
     }
 }
 
+// Whether the scenario's stream records it.
+static bool is_own(const work_outbox *o, const char *subject)
+{
+    size_t len = strlen(o->plan->scenario);
+    return strncmp(subject, "sc.", 3) == 0 && strncmp(subject + 3, o->plan->scenario, len) == 0 &&
+           subject[3 + len] == '.';
+}
+
 static work_outbox_result publish(work_outbox *o, const char *subject, const bus_event *e, flight f)
 {
     work_outbox_result result = ask_registry(o, subject);
@@ -253,6 +290,7 @@ static work_outbox_result publish(work_outbox *o, const char *subject, const bus
         break;
     }
     o->held[0] = '\0';
+    f.elsewhere = !is_own(o, subject);
     o->ring[(o->head + o->count++) % WINDOW] = f;
     return WORK_OUTBOX_SENT;
 }
@@ -291,7 +329,7 @@ work_outbox_result work_outbox_send(work_outbox *o, const work_cause *cause,
     work_known_answer known =
         o->known ? work_known_find(o->known, e.id, e.runid, e.data, &stored_seq) : WORK_KNOWN_NO;
     if (known == WORK_KNOWN_NO)
-        return publish(o, t.subject, &e, (flight){cause->index, cause->seq, cause->actor});
+        return publish(o, t.subject, &e, (flight){cause->index, cause->seq, cause->actor, false});
     if (known == WORK_KNOWN_OTHER)
         return report_conflict(o, cause, &e, stored_seq);
     work_progress *p = &cause->actor->progress;
@@ -318,7 +356,7 @@ work_outbox_result work_outbox_control(work_outbox *o, const work_actor *actor, 
     bus_time_format(bus_now_wall().ns, t.walltime);
     e.time = e.eventtime = e.recordedtime = e.walltime = bus_view_of(t.walltime);
     e.data = data;
-    return publish(o, t.subject, &e, (flight){CONTROL, seq, NULL});
+    return publish(o, t.subject, &e, (flight){CONTROL, seq, NULL, false});
 }
 
 void work_outbox_poll(work_outbox *o)

@@ -23,12 +23,17 @@ typedef enum {
     WORK_OUTBOX_BAD,  // never: bus_err_text
 } work_outbox_result;
 
-bus_err work_outbox_open(work_outbox **out, bus_conn *conn, const work_plan *plan);
+// confirm: asked before anything is sent on a new connection (bus/nats/publisher.h); may be NULL.
+bus_err work_outbox_open(work_outbox **out, bus_conn *conn, const work_plan *plan,
+                         bool (*confirm)(void *ctx), void *confirm_ctx);
 void work_outbox_close(work_outbox *outbox);
 // What the scenario's stream holds behind after_seq is not sent again.
 bus_err work_outbox_recall(work_outbox *outbox, uint64_t after_seq);
 bus_err work_outbox_last_seq(work_outbox *outbox,
-                             uint64_t *seq); // of the scenario's stream; 0: none
+                             uint64_t *seq);                // of the scenario's stream; 0: none
+uint64_t work_outbox_last_input(const work_outbox *outbox); // of what was recalled; 0: nothing was
+// The highest sequence of the scenario's stream that was acknowledged; 0: none.
+uint64_t work_outbox_acked(const work_outbox *outbox);
 // n: 1, 2, … within the call.
 work_outbox_result work_outbox_send(work_outbox *outbox, const work_cause *cause,
                                     const work_result *result, uint32_t n);

@@ -74,7 +74,8 @@ static bus_err find_own(bus_conn *conn, const char *key, work_place *place)
     if (err)
         return err;
     const char *by = json_string_value(json_object_get(root, "by"));
-    bool ours = by && strcmp(by, place->by) == 0;
+    // Behind what we know; before it, it is the store that went back.
+    bool ours = by && strcmp(by, place->by) == 0 && revision > place->revision;
     json_decref(root);
     if (!ours)
         return bus_fail(BUS_ECONFLICT, "revision %" PRIu64 " is another writer's", revision);

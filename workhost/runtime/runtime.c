@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bus/base/kill_point.h"
 #include "bus/nats/counters.h"
 #include "workhost/runtime/runtime_impl.h"
 
@@ -85,7 +86,7 @@ static bool send_outputs(runtime *r, const work_cause *cause, const work_result 
             work_outbox_poll(r->outbox);
             work_runtime_complain(r, "outputs are held",
                                   work_outbox_why(r->outbox, why, sizeof why));
-            if (!work_runtime_going(r))
+            if (r->went_back || !work_runtime_going(r))
                 return false;
             work_runtime_rest(1);
         }
@@ -93,6 +94,7 @@ static bool send_outputs(runtime *r, const work_cause *cause, const work_result 
             work_runtime_tell_retry(r, cause->index, cause->seq, bus_err_text());
             return false;
         }
+        bus_kill_point("worker.output");
     }
     return true;
 }
@@ -132,6 +134,8 @@ static void call_actor(runtime *r, uint32_t index, const work_feed_record *recor
         return;
     a->tainted = false;
     a->position = record->seq;
+    if (r->plan.hyp)
+        bus_kill_point("worker.replay");
 }
 
 static void take_record(runtime *r, const work_feed_record *record)
@@ -188,6 +192,8 @@ static void tick(runtime *r)
     if (bus_mono_since(now, r->ticked_at).ns < BUS_SPAN_MS(TICK_MS).ns)
         return;
     r->ticked_at = now;
+    if (!work_runtime_confirm_input(r))
+        return; // nor is progress stored
     work_outbox_poll(r->outbox);
     atomic_store(&r->mark->position, work_runtime_position(r));
     bus_histogram_copy(&r->mark->waits, bus_counters_waits());
@@ -205,8 +211,13 @@ static void take_turn(runtime *r)
     bus_seq_range gap;
     // Acknowledgements in the air are looked at soon; otherwise the next input is what ends the wait.
     bus_span wait = BUS_SPAN_MS(work_outbox_pending(r->outbox) ? 2 : TICK_MS);
-    switch (work_feed_next(r->feed, wait, &record, &gap)) {
+    work_feed_result result = work_feed_next(r->feed, wait, &record, &gap);
+    if (!work_runtime_confirm_input(r))
+        return; // another record may stand in its place
+    switch (result) {
     case WORK_FEED_RECORD:
+        if (!r->plan.hyp)
+            r->last_input = (bus_mark){record.seq, record.stored};
         take_record(r, &record);
         break;
     case WORK_FEED_RUN:
@@ -318,7 +329,7 @@ static bus_err open_all(runtime *r, const char *scenario)
     set_clock(r);
     if ((err = open_actors(r)) || (err = connect_bus(r)))
         return err;
-    err = work_outbox_open(&r->outbox, r->conn, &r->plan);
+    err = work_outbox_open(&r->outbox, r->conn, &r->plan, work_runtime_confirm, r);
     if (!err && work_runtime_going(r))
         work_runtime_recall(r);
     if (!err && work_runtime_going(r))
@@ -350,6 +361,7 @@ int work_runtime_main(const char *scenario)
     sigaction(SIGTERM, &stop, NULL);
     signal(SIGINT, SIG_IGN); // Ctrl-C reaches the whole group; the host ends us in order
     signal(SIGPIPE, SIG_IGN);
+    bus_kill_arm();
     bus_err err = open_all(&r, scenario);
     if (err && !r.leaving) {
         bus_error("%s", bus_err_text());
@@ -361,6 +373,8 @@ int work_runtime_main(const char *scenario)
         bus_clock_feed_poll(r.clock);
         take_turn(&r);
         tick(&r);
+        if (r.went_back && work_runtime_going(&r))
+            work_runtime_begin_anew(&r);
     }
     if (r.feed && r.exit_code == WORK_EXIT_OK)
         finish(&r);

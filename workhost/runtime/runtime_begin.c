@@ -47,7 +47,7 @@ static bus_seq_range act_range(runtime *r)
     return err ? (bus_seq_range){1, 0} : range;
 }
 
-static void report_reset(runtime *r, const work_actor *a, bus_seq_range lost)
+void work_runtime_report_reset(runtime *r, const work_actor *a, bus_seq_range lost)
 {
     char packed[256];
     bus_pack p = bus_pack_to(packed, sizeof packed);
@@ -89,7 +89,7 @@ void work_runtime_begin(runtime *r)
             return;
         }
         if (lost.last)
-            report_reset(r, a, lost);
+            work_runtime_report_reset(r, a, lost);
         if (a->progress.out_seq < known_from)
             known_from = a->progress.out_seq;
     }
@@ -223,6 +223,6 @@ void work_runtime_skip_gap(runtime *r, bus_seq_range gap)
             work_runtime_tell_failed(r, a->spec->name);
             return;
         }
-        report_reset(r, a, gap);
+        work_runtime_report_reset(r, a, gap);
     }
 }

@@ -4,6 +4,7 @@
 
 #include "bus/base/log.h"
 #include "bus/nats/clock.h"
+#include "bus/nats/stream.h"
 #include "workhost/runtime/actor.h"
 #include "workhost/runtime/feed.h"
 #include "workhost/runtime/mark.h"
@@ -21,6 +22,10 @@ typedef struct work_runtime {
     uint32_t count;
     bus_scratch scratch;
     bool online, ended;
+    bus_mark last_input; // act lane: the last record taken from ACT
+    uint32_t
+        confirmed_epoch; // of the connection: since then the store was seen to hold what we know
+    bool went_back;      // it does not: a new session is to begin
     bus_mono ticked_at, complained_at;
     int exit_code; // set when the loop is to end
     bool leaving;
@@ -41,7 +46,15 @@ void work_runtime_store_beginnings(runtime *r);
 bus_err work_runtime_open_feed(runtime *r);
 void work_runtime_begin_run(runtime *r);
 void work_runtime_skip_gap(runtime *r, bus_seq_range gap);
+void work_runtime_report_reset(runtime *r, const work_actor *a, bus_seq_range lost);
 uint64_t work_runtime_position(const runtime *r); // the lowest of its actors
+
+// --- runtime_store.c: a store that went back ----------------------------------------------------------------
+bool work_runtime_confirm(
+    void *runtime); // does the store hold what we know? Before anything is sent or taken
+// Before what came from the feed is used: false: it is not to be used.
+bool work_runtime_confirm_input(runtime *r);
+void work_runtime_begin_anew(runtime *r);
 
 // --- runtime_host.c: words from and to the host ----------------------------------------------------------
 bus_err work_runtime_read_plan(runtime *r);

@@ -406,6 +406,54 @@ Test(publisher_trap, the_librarys_reconnect_buffer_overtakes_what_is_sent_again,
     natsOptions_Destroy(opts);
 }
 
+static bool confirmed;
+static int asked;
+
+static bool confirm(void *ctx)
+{
+    (void)ctx;
+    asked++;
+    return confirmed;
+}
+
+static void poll_for(bus_publisher *pub, int ms)
+{
+    for (int i = 0; i < ms / 10; i++) {
+        bus_publisher_poll(pub);
+        sleep_ms(10);
+    }
+}
+
+Test(publisher, sends_nothing_on_a_connection_that_its_owner_does_not_confirm, .init = setup,
+     .fini = teardown)
+{
+    bus_publisher *pub = NULL;
+    test_ok(bus_publisher_open(&pub, &(bus_publisher_opts){.conn = {.url = broker.url, .name = "p"},
+                                                           .on_ack = on_ack,
+                                                           .confirm = confirm}));
+    confirmed = true;
+    send_range(pub, 1, 100, 0, NULL);
+    test_ok(bus_publisher_wait(pub, BUS_SPAN_S(10)));
+    int asked_once = asked;
+    confirmed = false;
+    test_broker_restart(&broker);
+    wait_until_up(conn, 10000);
+    poll_for(pub, 500); // the publisher's own connection comes back too
+    send_range(pub, 101, 200, 0, NULL);
+    poll_for(pub, 500);
+    cr_expect_gt(asked, asked_once);
+    cr_expect_eq(stream_messages(conn, "ACT"), 100);
+    cr_expect_eq(bus_publisher_pending(pub), 100);
+    confirmed = true;
+    test_ok(bus_publisher_wait(pub, BUS_SPAN_S(10)));
+    asked_once = asked;
+    send_range(pub, 201, 300, 0, NULL);
+    test_ok(bus_publisher_wait(pub, BUS_SPAN_S(10)));
+    cr_expect_eq(asked, asked_once, "once a connection");
+    bus_publisher_close(pub);
+    expect_stream(300);
+}
+
 // The library waits for ever for acknowledgements that went down with the connection: after the broker is back,
 // nothing tells the sender, and the slots of its window stay taken. (Ours: survives_brokers_killed_….)
 Test(publisher_trap,

@@ -189,3 +189,34 @@ Test(stream, reads_single_messages_where_direct_reading_is_not_allowed, .init = 
     test_ok(bus_stream_ensure(conn, &(bus_stream_def){.name = "ACT", .subjects = act}, NULL));
     read_both_ways("ACT", "act.a");
 }
+
+static bus_mark mark_of(uint64_t seq)
+{
+    bus_record record;
+    bus_msg *msg = NULL;
+    test_ok(bus_stream_get(conn, "ACT", seq, &record, &msg));
+    bus_mark mark = {seq, record.stored};
+    bus_msg_release(msg);
+    return mark;
+}
+
+Test(stream, tells_whether_it_still_holds_what_is_known_of_it, .init = setup, .fini = teardown)
+{
+    given_stream(conn, "ACT", "act.>");
+    given_records(conn, "ACT", "act.a", 5, 8);
+    bus_mark third = mark_of(3), last = mark_of(5), untimed = {.seq = 3};
+    cr_expect_eq(bus_stream_holds(conn, "ACT", (bus_mark){0}), BUS_HOLDS_YES);
+    cr_expect_eq(bus_stream_holds(conn, "ACT", third), BUS_HOLDS_YES);
+    cr_expect_eq(bus_stream_holds(conn, "ACT", last), BUS_HOLDS_YES);
+    test_ok(bus_stream_purge(conn, "ACT", ""));
+    cr_expect_eq(bus_stream_holds(conn, "ACT", last), BUS_HOLDS_YES,
+                 "gone, and not given out again");
+    test_ok(bus_stream_delete(conn, "ACT"));
+    cr_expect_eq(bus_stream_holds(conn, "ACT", third), BUS_HOLDS_NOT_KNOWN, "no stream");
+    given_stream(conn, "ACT", "act.>");
+    given_records(conn, "ACT", "act.a", 2, 8);
+    cr_expect_eq(bus_stream_holds(conn, "ACT", third), BUS_HOLDS_NO, "it ends before");
+    given_records(conn, "ACT", "act.a", 7, 8);
+    cr_expect_eq(bus_stream_holds(conn, "ACT", third), BUS_HOLDS_NO, "another record");
+    cr_expect_eq(bus_stream_holds(conn, "ACT", untimed), BUS_HOLDS_YES);
+}
