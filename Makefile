@@ -2,7 +2,7 @@
 # ARGS are handed on: make run ARGS='--offset 100', make check ARGS=tidy.
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build run test check bench fmt clean
+.PHONY: help deps build run test check soak bench fmt clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
@@ -21,6 +21,9 @@ test: ## every test; the last line counts them
 
 check: ## format, tidy, layers, style, sanitizers, fuzzing
 	@scripts/check $(ARGS)
+
+soak: ## 1,000 seeded rounds of faults over the whole stack, each audited (half an hour and more)
+	@scripts/soak $(ARGS)
 
 bench: ## measure, one JSON line a figure on stdout
 	@scripts/bench $(ARGS)

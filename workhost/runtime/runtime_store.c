@@ -1,7 +1,7 @@
 // A store that went back: the broker came back on an older copy. Then sequences that we know stand for other
 // records, or will, and outputs that were acknowledged may be gone. Nothing that was decided from them is sent;
 // a new session begins behind the last input whose outputs are there.
-// Source: schemas/specs/workers.md, "What is gone".
+// Source: schemas/specs/workers.md, "Sessions and feeding".
 #include <stdio.h>
 
 #include "workhost/runtime/runtime_impl.h"

@@ -6,7 +6,10 @@ first one recorded after it, and the window begins no later than the receipt of 
 Source: schemas/specs/feed-events.md, "Gaps".
 """
 
+import calendar
+import time
 from bisect import bisect_left
+from dataclasses import dataclass, field
 
 
 def ids_of(entry):
@@ -15,10 +18,9 @@ def ids_of(entry):
 
 
 def nanoseconds(text):
-    """An instant of the lane, as ns of its day: windows of a test are short."""
-    clock, fraction = text[11:].rstrip("Z").split(".")
-    hours, minutes, seconds = map(int, clock.split(":"))
-    return (hours * 3600 + minutes * 60 + seconds) * 10**9 + int(fraction.ljust(9, "0"))
+    """An instant of the lane since 1970."""
+    clock, fraction = text.rstrip("Z").split(".")
+    return calendar.timegm(time.strptime(clock, "%Y-%m-%dT%H:%M:%S")) * 10**9 + int(fraction.ljust(9, "0"))
 
 
 class Windows:
@@ -33,11 +35,10 @@ class Windows:
             received = tally.recorded[position - 1] if position else ""
             self.found.append((event["data"], last, first, received))
 
-    def hold(self, entry):
+    def hold(self, entry, same_clock):
         for gap, last, first, received in self.found:
-            sent = entry["sent_ns"] % (24 * 3600 * 10**9)
             if last < entry["n"] < first and gap["received_after"] <= received \
-                    and sent <= nanoseconds(gap["received_before"]):
+                    and (not same_clock or entry["sent_ns"] <= nanoseconds(gap["received_before"])):
                 return True
         return False
 
@@ -51,28 +52,71 @@ def ranges_of(tally):
     return ranges
 
 
-def audit(log, tally):
-    """Asserts it for every frame between the first and the last one recorded; returns how many are in gaps only."""
-    sent = {}
+@dataclass
+class Verdict:
+    """What is not as it should be, each as a sentence, and how many frames are in gaps only."""
+
+    lost: list = field(default_factory=list)
+    doubled: list = field(default_factory=list)
+    disordered: list = field(default_factory=list)
+    unsent: list = field(default_factory=list)
+    in_gaps: int = 0
+
+    @property
+    def faults(self):
+        return self.lost + self.doubled + self.disordered + self.unsent
+
+
+def check_order(tally, sent, verdict):
+    """The numbers, in the send log, of the frames on the lane, in the lane's order."""
+    numbers, of_channel, seen = [], {}, set()
+    for key in tally.ids:
+        if key not in sent:
+            verdict.unsent.append(f"{key} was recorded, but never sent")
+            continue
+        n, channel = sent[key]["n"], key[:2]
+        if key in seen:
+            verdict.doubled.append(f"{key} is on the lane twice")
+        elif n < of_channel.get(channel, 0):
+            verdict.disordered.append(f"{key}, entry {n}, stands behind entry {of_channel[channel]}")
+        of_channel[channel] = max(n, of_channel.get(channel, 0))
+        seen.add(key)
+        numbers.append(n)
+    return numbers
+
+
+def judge(log, tally, same_clock=True, up_to=None):
+    """A Verdict on every frame between the first one recorded and the last one, or entry `up_to` of the log.
+
+    same_clock: feed and exchange went by one clock, so that windows can be held against instants of sending.
+    """
+    sent, verdict = {}, Verdict()
     for entry in log:
         if entry["recorded_ns"] and entry["fault"] != "duplicate":
             sent.setdefault((entry["symbol"], entry["channel"], ids_of(entry)), entry)
-    numbers = [sent[key]["n"] for key in tally.ids]  # a KeyError: recorded, but never sent
-    of_channel = {}
-    for (symbol, channel, _), n in zip(tally.ids, numbers):
-        assert n > of_channel.get((symbol, channel), 0), f"{symbol} {channel}: once and in order, entry {n}"
-        of_channel[symbol, channel] = n
+    numbers = check_order(tally, sent, verdict)
+    if not numbers:
+        return verdict
     recorded, channels = sorted(numbers), {key[:2] for key in tally.ids}
-    windows, ranges, missing = Windows(tally, numbers), ranges_of(tally), 0
+    windows, ranges = Windows(tally, numbers), ranges_of(tally)
+    end = recorded[-1] if up_to is None else up_to + 1
+    there = set(recorded)
     for (symbol, channel, _), entry in sent.items():
         n = entry["n"]
-        if (symbol, channel) not in channels or not recorded[0] < n < recorded[-1] or \
-                recorded[bisect_left(recorded, n)] == n:
+        if (symbol, channel) not in channels or not recorded[0] < n < end or n in there:
             continue
-        missing += 1
+        verdict.in_gaps += 1
         ranged = any(a <= entry["first_id"] and entry["last_id"] <= b for a, b in ranges.get((symbol, channel), []))
+        if ranged or windows.hold(entry, same_clock):
+            continue
         around = bisect_left(recorded, n)
-        assert ranged or windows.hold(entry), \
-            f"{entry} is neither on the lane nor in a gap; recorded around it: {recorded[around - 1]}, " \
-            f"{recorded[around]}; windows: {windows.found}"
-    return missing
+        verdict.lost.append(f"{entry} is neither on the lane nor in a gap; recorded around it: "
+                            f"{recorded[around - 1:around + 1]}; windows: {windows.found}")
+    return verdict
+
+
+def audit(log, tally):
+    """Asserts it for every frame between the first and the last one recorded; returns how many are in gaps only."""
+    verdict = judge(log, tally)
+    assert not verdict.faults, verdict.faults[0]
+    return verdict.in_gaps

@@ -12,6 +12,7 @@ class Broker:
         self.config = config
         self.port = port
         self.process = None
+        self.max_file = 16 << 30  # room of the store; counts from the next start
         folder.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -23,7 +24,7 @@ class Broker:
         path = self.folder / "nats.conf"
         path.write_text(
             f'listen: "127.0.0.1:{self.port}"\n'
-            f'jetstream {{ store_dir: "{self.folder}", max_mem: 256MB, max_file: 16GB }}\n{self.config}\n')
+            f'jetstream {{ store_dir: "{self.folder}", max_mem: 256MB, max_file: {self.max_file} }}\n{self.config}\n')
         self.process = Process([nats_server(), "-c", path], self.folder / "nats.log")
         found = self.process.wait_line(r"Listening for client connections on \S+?:(\d+)", 20)
         self.port = int(found[1])

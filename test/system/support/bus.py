@@ -53,6 +53,10 @@ class Bus:
         self.call(self.nc.publish(subject, data, headers=headers))
         self.call(self.nc.flush())
 
+    def publish_soon(self, subject: str, data: bytes):
+        """Does not wait: what a broker that is away does not get is lost."""
+        asyncio.run_coroutine_threadsafe(self.nc.publish(subject, data), self._loop)
+
     def request(self, subject: str, data: bytes = b"", headers: dict | None = None, timeout: float = 5):
         return self.call(self.nc.request(subject, data, timeout=timeout * PATIENCE, headers=headers))
 

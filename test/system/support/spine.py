@@ -35,6 +35,11 @@ class Venue:
         with urllib.request.urlopen(f"http://{self.address}{path}", timeout=30 * PATIENCE) as answer:
             return answer.read()
 
+    def post(self, path: str, body: dict):
+        request = urllib.request.Request(f"http://{self.address}{path}", json.dumps(body).encode())
+        with urllib.request.urlopen(request, timeout=30 * PATIENCE) as answer:
+            return json.loads(answer.read())
+
     @property
     def status(self) -> dict:
         return json.loads(self.get("/sim/v1/status"))
