@@ -102,7 +102,7 @@ bus_err bus_event_check(const bus_event *event)
 
 // --- writing --------------------------------------------------------------------------------------
 
-#ifndef NDEBUG
+#ifdef TL_DEBUG // walks all of it: a tenth of the time of a depth event
 static bool is_one_value(bus_view packed)
 {
     bus_cursor c = bus_cursor_of(packed);
@@ -147,7 +147,9 @@ bus_err bus_event_encode(bus_pack *p, const bus_event *event)
     bus_err err = check_event(event);
     if (err)
         return bus_note(err, "encoding event '%.*s'", BUS_VIEW_ARG(event->id));
+#ifdef TL_DEBUG
     assert(!event->data.len || is_one_value(event->data));
+#endif
     bus_pack before = *p;
     pack_event(p, event);
     if (p->overflow)

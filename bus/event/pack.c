@@ -83,7 +83,7 @@ static void put_bytes(bus_pack *p, bus_view v)
         memmove(at, v.ptr, v.len); // the JSON reader packs text that lies ahead in the same buffer
 }
 
-void bus_pack_str(bus_pack *p, bus_view v)
+void bus_pack_str_any(bus_pack *p, bus_view v)
 {
     if (v.len < 32)
         put_tag(p, (uint8_t)(0xa0 | v.len), 0, 0);
@@ -111,7 +111,7 @@ void bus_pack_bin(bus_pack *p, bus_view v)
     put_bytes(p, v);
 }
 
-void bus_pack_array(bus_pack *p, uint32_t count)
+void bus_pack_array_any(bus_pack *p, uint32_t count)
 {
     if (count < 16)
         put_tag(p, (uint8_t)(0x90 | count), 0, 0);

@@ -26,9 +26,47 @@ void bus_pack_bool(bus_pack *p, bool v);
 void bus_pack_int(bus_pack *p, int64_t v);
 void bus_pack_uint(bus_pack *p, uint64_t v);
 void bus_pack_double(bus_pack *p, double v);
-void bus_pack_str(bus_pack *p, bus_view v);
 void bus_pack_bin(bus_pack *p, bus_view v);
-void bus_pack_array(bus_pack *p, uint32_t count);
+// Short strings and arrays are most of what is written, so they are without a call.
+void bus_pack_str_any(bus_pack *p, bus_view v);
+void bus_pack_array_any(bus_pack *p, uint32_t count);
+static inline void bus_pack_str(bus_pack *p, bus_view v)
+{
+    if (v.len > 31 || p->overflow || p->cap - p->len < 32) {
+        bus_pack_str_any(p, v);
+        return;
+    }
+    uint8_t *at = p->buf + p->len;
+    uint64_t a, b, c,
+        d; // all is read before any is written: the text may lie ahead in the same buffer
+    p->len += 1 + v.len;
+    if (v.len >= 16) {
+        memcpy(&a, v.ptr, 8);
+        memcpy(&b, v.ptr + 8, 8);
+        memcpy(&c, v.ptr + v.len - 16, 8);
+        memcpy(&d, v.ptr + v.len - 8, 8);
+        memcpy(at + 1, &a, 8);
+        memcpy(at + 9, &b, 8);
+        memcpy(at + 1 + v.len - 16, &c, 8);
+        memcpy(at + 1 + v.len - 8, &d, 8);
+    } else if (v.len >= 8) {
+        memcpy(&a, v.ptr, 8);
+        memcpy(&b, v.ptr + v.len - 8, 8);
+        memcpy(at + 1, &a, 8);
+        memcpy(at + 1 + v.len - 8, &b, 8);
+    } else {
+        for (size_t i = 0; i < v.len; i++)
+            at[1 + i] = (uint8_t)v.ptr[i];
+    }
+    at[0] = (uint8_t)(0xa0 | v.len);
+}
+static inline void bus_pack_array(bus_pack *p, uint32_t count)
+{
+    if (count > 15 || p->overflow || p->cap == p->len)
+        bus_pack_array_any(p, count);
+    else
+        p->buf[p->len++] = (uint8_t)(0x90 | count);
+}
 void bus_pack_map(bus_pack *p, uint32_t pairs);
 void bus_pack_raw(bus_pack *p, bus_view v); // already packed
 static inline void bus_pack_key(bus_pack *p, const char *key)

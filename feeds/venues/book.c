@@ -52,14 +52,33 @@ static int significant(const feed_decimal *n)
     return digits;
 }
 
+// v / by, where 1/by is at hand as the next above 2^64/by: exact for all that fits 32 bits, and a third of
+// the time of a division.
+static uint64_t divided(uint64_t v, int power)
+{
+#define INVERSE(by) (UINT64_MAX / (by) + 1)
+    static const uint64_t inverse[] = {0,
+                                       INVERSE(10),
+                                       INVERSE(100),
+                                       INVERSE(1000),
+                                       INVERSE(10000),
+                                       INVERSE(100000),
+                                       INVERSE(1000000),
+                                       INVERSE(10000000),
+                                       INVERSE(100000000),
+                                       INVERSE(1000000000)};
+#undef INVERSE
+    if (v > UINT32_MAX || power > 9 || power < 1)
+        return v / (uint64_t)bus_power10[power];
+    return (uint64_t)((unsigned __int128)v * inverse[power] >> 64);
+}
+
 static bool scaled(const feed_decimal *n, int scale, int64_t *out)
 {
     uint64_t fraction = n->fraction, whole;
     if (n->digits > scale) {
-        uint64_t by = (uint64_t)bus_power10[n->digits - scale];
-        uint64_t kept =
-            (fraction | by) <= UINT32_MAX ? (uint32_t)fraction / (uint32_t)by : fraction / by;
-        if (kept * by != fraction)
+        uint64_t kept = divided(fraction, n->digits - scale);
+        if (kept * (uint64_t)bus_power10[n->digits - scale] != fraction)
             return false;
         fraction = kept;
     } else {
@@ -142,24 +161,38 @@ static bus_err grow(feed_levels *levels)
     return BUS_OK;
 }
 
-// First index whose key is not below `key`. Most changes are near the best, the end: the search
-// widens from there before it halves.
-static uint32_t find(const feed_levels *levels, int64_t key)
+// First index of [low, high) whose key is not below `key`, or high. Halves without a branch: what would be
+// guessed is as often wrong as right.
+static uint32_t halve(const feed_levels *levels, uint32_t low, uint32_t high, int64_t key)
 {
-    uint32_t high = levels->count, step = 8;
-    while (high >= step && levels->key[high - step] >= key) {
-        high -= step;
+    const int64_t *at = levels->key + low;
+    uint32_t left = high - low;
+    while (left > 1) {
+        uint32_t half = left / 2;
+        at += at[half - 1] < key ? half : 0;
+        left -= half;
+    }
+    return (uint32_t)(at - levels->key) + (left == 1 && *at < key);
+}
+
+// First index whose key is not below `key`. Changes come in the order of the book and most are near the
+// best, so the search widens from `from`, where the one before was, before it halves.
+static uint32_t find(const feed_levels *levels, uint32_t from, int64_t key)
+{
+    uint32_t step = 4, at = from < levels->count ? from : levels->count;
+    if (at == levels->count || levels->key[at] >= key) {
+        while (at >= step && levels->key[at - step] >= key) {
+            at -= step;
+            step *= 2;
+        }
+        return halve(levels, at >= step ? at - step + 1 : 0, at, key);
+    }
+    at++;
+    while (step <= levels->count - at && levels->key[at + step - 1] < key) {
+        at += step;
         step *= 2;
     }
-    uint32_t low = high >= step ? high - step + 1 : 0;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (levels->key[middle] < key)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
+    return halve(levels, at, step <= levels->count - at ? at + step - 1 : levels->count, key);
 }
 
 static void tidy(feed_levels *levels)
@@ -237,27 +270,35 @@ static bus_err insert(feed_levels *levels, uint32_t at, int64_t key, int64_t qua
     return BUS_OK;
 }
 
-bus_err feed_book_set(feed_book *book, feed_side side, const feed_level *level)
+// The quantity at a key; *at: where to look first, then where it was.
+static bus_err put(feed_levels *levels, int64_t key, int64_t quantity, uint32_t *at)
 {
-    int64_t p, q;
-    bus_err err = number_read(book, &book->price, &level->price, &p);
-    if (!err)
-        err = number_read(book, &book->quantity, &level->quantity, &q);
-    if (err)
-        return err;
-    feed_levels *levels = &book->side[side];
-    int64_t key = side == FEED_BID ? p : -p;
-    uint32_t at = find(levels, key);
-    if (at < levels->count && levels->key[at] == key) {
-        if (q == 0) {
-            cut(levels, at);
-        } else {
-            levels->free -= levels->quantity[at] == 0;
-            levels->quantity[at] = q;
-        }
-        return BUS_OK;
+    uint32_t i = *at = find(levels, *at, key);
+    if (i == levels->count || levels->key[i] != key)
+        return quantity ? insert(levels, i, key, quantity) : BUS_OK;
+    if (quantity == 0) {
+        cut(levels, i);
+    } else {
+        levels->free -= levels->quantity[i] == 0;
+        levels->quantity[i] = quantity;
     }
-    return q ? insert(levels, at, key, q) : BUS_OK;
+    return BUS_OK;
+}
+
+bus_err feed_book_set(feed_book *book, feed_side side, const feed_level *level, uint32_t count)
+{
+    feed_levels *levels = &book->side[side];
+    uint32_t at = UINT32_MAX; // the best
+    bus_err err = BUS_OK;
+    for (uint32_t i = 0; i < count && !err; i++) {
+        int64_t p, q;
+        err = number_read(book, &book->price, &level[i].price, &p);
+        if (!err)
+            err = number_read(book, &book->quantity, &level[i].quantity, &q);
+        if (!err)
+            err = put(levels, side == FEED_BID ? p : -p, q, &at);
+    }
+    return err;
 }
 
 bool feed_book_at(const feed_book *book, feed_side side, uint32_t i, bus_price *price,

@@ -44,9 +44,10 @@ typedef struct {
 void feed_book_init(feed_book *book);
 void feed_book_release(feed_book *book);
 void feed_book_clear(feed_book *book); // keeps memory and scales
-// feed_book_set makes the quantity at a price what the level says; zero removes it, unknown ones too.
-//   errors  BUS_ERANGE not exact in 64 bits; BUS_ELIMIT, BUS_ENOMEM. The levels are as before.
-bus_err feed_book_set(feed_book *book, feed_side side, const feed_level *level);
+// feed_book_set makes the quantities at some prices what the levels say; zero removes one, unknown ones too.
+// Quickest in the order of the book, the best first.
+//   errors  BUS_ERANGE not exact in 64 bits; BUS_ELIMIT, BUS_ENOMEM. What came before the one that fails is set.
+bus_err feed_book_set(feed_book *book, feed_side side, const feed_level *level, uint32_t count);
 static inline uint32_t feed_book_count(const feed_book *book, feed_side side)
 {
     return book->side[side].count - book->side[side].free;

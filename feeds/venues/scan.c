@@ -282,54 +282,83 @@ void feed_level_list_release(feed_level_list *list)
     *list = (feed_level_list){NULL, 0, 0};
 }
 
-// Eight digits at once: the fraction as the venues write it. False when one is no digit.
-static inline bool eight_digits(const char *p, uint64_t *out)
+// Eight bytes at once, the first in the lowest: little-endian machines only, see usual_level.
+static inline uint64_t eight_bytes(const char *p)
 {
     uint64_t v;
-    memcpy(&v, p, 8); // first digit in the lowest byte: little-endian machines only, see below
-    if ((v & 0xf0f0f0f0f0f0f0f0) != 0x3030303030303030 ||
-        ((v + 0x0606060606060606) & 0xf0f0f0f0f0f0f0f0) != 0x3030303030303030)
-        return false;
-    v = (v & 0x0f0f0f0f0f0f0f0f) * 2561 >> 8;               // pairs
-    v = (v & 0x00ff00ff00ff00ff) * 6553601 >> 16;           // fours
-    *out = (v & 0x0000ffff0000ffff) * 42949672960001 >> 32; // all eight
-    return true;
+    memcpy(&v, p, 8);
+    return v;
 }
 
-// `<digits>.<eight digits>"` at p; NULL when it looks otherwise. At least 28 bytes are readable.
-static inline const char *usual_decimal(const char *p, feed_decimal *out)
+#define EACH(byte) (0x0101010101010101 * (uint64_t)(byte))
+
+// The number that eight digits make, each a byte of 0 to 9.
+static inline uint64_t eight_digits(uint64_t v)
 {
-    const char *from = p;
-    uint64_t whole = 0;
-    for (; p - from < 10 && (unsigned)(*p - '0') < 10; p++)
-        whole = whole * 10 + (uint64_t)(*p - '0');
-    if (p == from || p[0] != '.' || p[9] != '"' || !eight_digits(p + 1, &out->fraction))
-        return NULL;
-    out->text = (bus_view){from, (size_t)(p - from) + 9};
-    out->whole = whole;
-    out->digits = 8;
-    return p + 10;
+    v = v * 2561 >> 8 & 0x00ff00ff00ff00ff;     // pairs
+    v = v * 6553601 >> 16 & 0x0000ffff0000ffff; // fours
+    return v * 42949672960001 >> 32;            // all eight
 }
 
-// A level as nearly all are, `["123.12345678","0.12345678"]`, in a third of the steps; false leaves
+// `<1 to 7 digits>.<8 digits>"` at p, as the venues write: returns what follows, and *odd is not 0 when it
+// looks otherwise. At least 24 bytes are readable.
+static inline const char *usual_decimal(const char *p, feed_decimal *out, uint64_t *odd)
+{
+    uint64_t v = eight_bytes(p), points = v ^ EACH('.');
+    points = (points - EACH(1)) & ~points & EACH(0x80); // the lowest bit is the first one's
+    unsigned bits = (unsigned)__builtin_ctzll(points | 1ull << 63) & 56, len = bits / 8;
+    // the digits in front of the point, with zeros before them: `& 63` for the case that is odd anyway
+    uint64_t whole = (v ^ EACH('0')) << (-bits & 63),
+             fraction = eight_bytes(p + len + 1) ^ EACH('0');
+    *odd |= (whole | (whole + EACH(0x76)) | fraction | (fraction + EACH(0x76))) & EACH(0x80);
+    *odd |= (uint64_t)(bits == 0 || points == 0 || p[len + 9] != '"');
+    *out = (feed_decimal){{p, len + 9}, eight_digits(whole), eight_digits(fraction), 8};
+    return p + len + 10;
+}
+
+// A level as nearly all are, `["123.12345678","0.12345678"]`, in a third of the steps; NULL leaves
 // everything to the general way.
-static inline bool usual_level(feed_scan *s, feed_level *out)
+static inline const char *usual_level(const char *at, const char *end, feed_level *out)
 {
-    if (__BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__ || s->rule || s->end - s->at < 64 ||
-        s->at[0] != '[' || s->at[1] != '"')
-        return false;
-    const char *p = usual_decimal(s->at + 2, &out->price);
-    if (!p || p[0] != ',' || p[1] != '"' || !(p = usual_decimal(p + 2, &out->quantity)) ||
-        *p != ']')
-        return false;
-    s->at = p + 1;
+    if (__BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__ || end - at < 64)
+        return NULL;
+    uint64_t odd = (uint64_t)(at[0] != '[' || at[1] != '"');
+    const char *p = usual_decimal(at + 2, &out->price, &odd);
+    odd |= (uint64_t)(p[0] != ',' || p[1] != '"');
+    p = usual_decimal(p + 2, &out->quantity, &odd);
+    return odd || *p != ']' ? NULL : p + 1;
+}
+
+static bool more_room(feed_scan *s, feed_level_list *list)
+{
+    uint32_t cap = list->cap ? list->cap * 2 : 256;
+    feed_level *item = realloc(list->item, cap * sizeof *item);
+    if (!item)
+        return feed_scan_fail(s, "no memory for so many levels");
+    list->item = item;
+    list->cap = cap;
     return true;
+}
+
+// The usual levels that stand at s->at, while there is room, with a comma in front of all but the first.
+static void usual_levels(feed_scan *s, feed_level_list *list, bool *first)
+{
+    const char *at = s->at;
+    while (list->count < list->cap) {
+        if (!*first && (at == s->end || *at != ','))
+            break;
+        const char *next = usual_level(at + !*first, s->end, &list->item[list->count]);
+        if (!next)
+            break;
+        list->count++;
+        *first = false;
+        at = next;
+    }
+    s->at = at;
 }
 
 static bool level(feed_scan *s, feed_level *out)
 {
-    if (usual_level(s, out))
-        return true;
     if (!feed_scan_char(s, '[') || !feed_scan_decimal(s, &out->price) || !feed_scan_char(s, ',') ||
         !feed_scan_decimal(s, &out->quantity))
         return false;
@@ -344,18 +373,14 @@ bool feed_scan_levels(feed_scan *s, feed_level_list *list)
     bool first = true;
     if (!feed_scan_char(s, '['))
         return false;
+    usual_levels(s, list, &first);
     while (feed_scan_element(s, &first)) {
-        if (list->count == list->cap) {
-            uint32_t cap = list->cap ? list->cap * 2 : 256;
-            feed_level *item = realloc(list->item, cap * sizeof *item);
-            if (!item)
-                return feed_scan_fail(s, "no memory for so many levels");
-            list->item = item;
-            list->cap = cap;
-        }
+        if (list->count == list->cap && !more_room(s, list))
+            return false;
         if (!level(s, &list->item[list->count]))
             return false;
         list->count++;
+        usual_levels(s, list, &first);
     }
     return !s->rule;
 }

@@ -22,7 +22,8 @@ endfunction()
 # that a failure never leaves an out parameter unset (bus_fail is in another file).
 function(tl_flags target)
   target_compile_features(${target} PRIVATE c_std_11)
-  target_compile_definitions(${target} PRIVATE _GNU_SOURCE)
+  # TL_DEBUG: assertions that walk what they look at; those that only look are in every build.
+  target_compile_definitions(${target} PRIVATE _GNU_SOURCE $<$<CONFIG:Debug>:TL_DEBUG>)
   target_compile_options(${target} PRIVATE -Wall -Wextra -Werror -Wshadow -Wpointer-arith
                          -Wstrict-prototypes -Wmissing-prototypes -Wvla -fno-common
                          $<$<C_COMPILER_ID:GNU>:-Wno-format-truncation>

@@ -118,10 +118,8 @@ static void buffer_add(binance *b, binance_symbol *symbol, const depth_frame *f,
 static bus_err apply(binance *b, feed_book *book, uint32_t bids)
 {
     const feed_level *level = b->levels.item;
-    bus_err err = BUS_OK;
-    for (uint32_t i = 0; i < b->levels.count && !err; i++)
-        err = feed_book_set(book, i < bids ? FEED_BID : FEED_ASK, &level[i]);
-    return err;
+    bus_err err = feed_book_set(book, FEED_BID, level, bids);
+    return err ? err : feed_book_set(book, FEED_ASK, level + bids, b->levels.count - bids);
 }
 
 // Best level last into the book: each then goes to the end of its side.
@@ -131,7 +129,7 @@ static bus_err load(binance *b, feed_book *book, uint32_t bids)
     bus_err err = BUS_OK;
     feed_book_clear(book);
     for (uint32_t i = b->levels.count; i-- > 0 && !err;)
-        err = feed_book_set(book, i < bids ? FEED_BID : FEED_ASK, &level[i]);
+        err = feed_book_set(book, i < bids ? FEED_BID : FEED_ASK, &level[i], 1);
     feed_book_mark(book);
     return err;
 }

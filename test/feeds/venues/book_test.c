@@ -18,7 +18,7 @@ static feed_level level_of(const char *price, const char *quantity)
 static void set(feed_book *book, feed_side side, const char *price, const char *quantity)
 {
     feed_level level = level_of(price, quantity);
-    test_ok(feed_book_set(book, side, &level));
+    test_ok(feed_book_set(book, side, &level, 1));
 }
 
 static void expect(feed_book *book, feed_side side, uint32_t i, const char *price,
@@ -88,7 +88,7 @@ Test(book, refuses_what_64_bits_cannot_hold_exactly_and_stays_as_it_was)
     feed_book_init(&book);
     set(&book, FEED_BID, "1.5", "100000000000000000");
     feed_level finer = level_of("1.6", "0.000000001");
-    test_expect_err(feed_book_set(&book, FEED_BID, &finer), BUS_ERANGE);
+    test_expect_err(feed_book_set(&book, FEED_BID, &finer, 1), BUS_ERANGE);
     cr_expect(feed_book_count(&book, FEED_BID) == 1);
     expect(&book, FEED_BID, 0, "1.5", "100000000000000000.000000000");
     feed_book_release(&book);
