@@ -12,47 +12,52 @@ enum { STILL_MS = 250, LOOK_BACK = 100000 };
 
 #define STREAM "ACT"
 
-// The last event on a subject pattern. *seq 0: there is none. The event lives until owner is released.
-static bus_err last_event(bus_conn *conn, const char *pattern, uint64_t *seq, bus_event *event,
-                          bus_msg **owner, bus_scratch *scratch)
+// The last event on a subject pattern. The event lives until owner is released.
+typedef struct {
+    uint64_t seq;    // 0: there is none
+    bus_wall stored; // by the server's clock
+    bus_event event;
+    bus_msg *owner;
+} last_one;
+
+static bus_err last_event(bus_conn *conn, const char *pattern, last_one *out, bus_scratch *scratch)
 {
     bus_record record;
-    *seq = 0;
-    *owner = NULL;
-    bus_err err = bus_stream_last(conn, STREAM, pattern, &record, owner);
+    out->seq = 0;
+    out->owner = NULL;
+    bus_err err = bus_stream_last(conn, STREAM, pattern, &record, &out->owner);
     if (err == BUS_ENOTFOUND)
         return BUS_OK;
     if (err)
         return err;
-    err = bus_msg_event(*owner, event, scratch);
+    out->stored = record.stored;
+    err = bus_msg_event(out->owner, &out->event, scratch);
     if (err) {
-        bus_msg_release(*owner);
-        *owner = NULL;
+        bus_msg_release(out->owner);
+        out->owner = NULL;
         return bus_note(err, "sequence %llu of " STREAM, (unsigned long long)record.seq);
     }
-    *seq = record.seq;
+    out->seq = record.seq;
     return BUS_OK;
 }
 
-// Whoever wrote before us may have bytes on the way: the tail must be the same twice.
-static bus_err still(bus_conn *conn, const char *pattern, bus_scratch *scratch)
+// Whoever wrote before us may have bytes on the way: the tail must have stood still for a while. What the
+// server stored long enough before it answered us has.
+static bus_err still(bus_conn *conn, const char *pattern, bus_wall answered, bus_scratch *scratch)
 {
-    uint64_t seq[2];
-    for (int i = 0; i < 2; i++) {
-        bus_event event;
-        bus_msg *owner;
-        bus_err err = last_event(conn, pattern, &seq[i], &event, &owner, scratch);
-        bus_msg_release(owner);
-        if (err)
-            return err;
-        if (i == 0 && seq[0] != 0)
-            nanosleep(&(struct timespec){.tv_nsec = STILL_MS * 1000000}, NULL);
-        if (seq[0] == 0)
-            return BUS_OK;
-    }
-    return seq[0] == seq[1] ? BUS_OK
-                            : bus_fail(BUS_ESTATE, "the tail of " STREAM " moves: %llu, then %llu",
-                                       (unsigned long long)seq[0], (unsigned long long)seq[1]);
+    last_one last, again;
+    bus_err err = last_event(conn, pattern, &last, scratch);
+    bus_msg_release(last.owner);
+    if (err || last.seq == 0 ||
+        (answered.ns && answered.ns - last.stored.ns >= (int64_t)STILL_MS * 1000000))
+        return err;
+    nanosleep(&(struct timespec){.tv_nsec = STILL_MS * 1000000}, NULL);
+    err = last_event(conn, pattern, &again, scratch);
+    bus_msg_release(again.owner);
+    if (!err && again.seq != last.seq)
+        err = bus_fail(BUS_ESTATE, "the tail of " STREAM " moves: %llu, then %llu",
+                       (unsigned long long)last.seq, (unsigned long long)again.seq);
+    return err;
 }
 
 static void raise_epoch(int64_t *epoch, bus_view id)
@@ -70,16 +75,14 @@ static bus_err highest_epoch(bus_conn *conn, const char *venue, int64_t *epoch,
     static const char *const own[] = {"feed.>", "orderbook.snapshot.>", "instrument.>"};
     for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
         char pattern[BUS_SUBJECT_BUF];
-        uint64_t seq;
-        bus_event event;
-        bus_msg *owner;
+        last_one last;
         snprintf(pattern, sizeof pattern, "act.exchange.%s.%s", venue, own[i]);
-        bus_err err = last_event(conn, pattern, &seq, &event, &owner, scratch);
+        bus_err err = last_event(conn, pattern, &last, scratch);
         if (err)
             return err;
-        if (seq)
-            raise_epoch(epoch, event.id);
-        bus_msg_release(owner);
+        if (last.seq)
+            raise_epoch(epoch, last.event.id);
+        bus_msg_release(last.owner);
     }
     return BUS_OK;
 }
@@ -135,19 +138,17 @@ static bus_err last_ids(feed_session *session, bus_conn *conn, int64_t *received
     const char *subject;
     bool several;
     for (uint32_t i = 0; session->venue->recall(session, i, &subject, &several); i++) {
-        uint64_t seq;
-        bus_event event;
-        bus_msg *owner;
-        bus_err err = last_event(conn, subject, &seq, &event, &owner, scratch);
+        last_one last;
+        bus_err err = last_event(conn, subject, &last, scratch);
         if (err)
             return err;
-        if (seq) {
-            session->venue->seen(session, event.id);
-            err = raise_received(received_ns, &event);
+        if (last.seq) {
+            session->venue->seen(session, last.event.id);
+            err = raise_received(received_ns, &last.event);
         }
-        bus_msg_release(owner);
-        if (!err && seq && several)
-            err = look_back(session, conn, subject, seq, scratch);
+        bus_msg_release(last.owner);
+        if (!err && last.seq && several)
+            err = look_back(session, conn, subject, last.seq, scratch);
         if (err)
             return err;
     }
@@ -157,25 +158,23 @@ static bus_err last_ids(feed_session *session, bus_conn *conn, int64_t *received
 static bus_err recall(feed_session *session, bus_conn *conn, bool *fresh, bus_scratch *scratch)
 {
     char pattern[BUS_SUBJECT_BUF];
-    bus_event event;
-    bus_msg *owner;
-    uint64_t seq;
+    last_one last;
     int64_t last_ns = 0, frame_ns = 0, epoch = 0;
     bus_stream_info info;
     bus_err err = bus_stream_info_get(conn, STREAM, &info);
     if (err)
         return err;
     snprintf(pattern, sizeof pattern, "act.exchange.%s.>", session->venue->name);
-    err = still(conn, pattern, scratch);
+    err = still(conn, pattern, info.answered, scratch);
     if (!err)
-        err = last_event(conn, pattern, &seq, &event, &owner, scratch);
+        err = last_event(conn, pattern, &last, scratch);
     if (err)
         return err;
-    *fresh = seq == 0;
-    if (seq)
-        err = bus_time_parse(event.recordedtime, &last_ns);
-    bus_msg_release(owner);
-    if (err || !seq)
+    *fresh = last.seq == 0;
+    if (last.seq)
+        err = bus_time_parse(last.event.recordedtime, &last_ns);
+    bus_msg_release(last.owner);
+    if (err || !last.seq)
         return err;
     err = highest_epoch(conn, session->venue->name, &epoch, scratch);
     if (!err)
@@ -184,7 +183,7 @@ static bus_err recall(feed_session *session, bus_conn *conn, bool *fresh, bus_sc
         return err;
     feed_session_resume(session, (bus_recorded_time){frame_ns ? frame_ns : last_ns}, epoch);
     bus_info("the lane holds events of %s up to sequence %llu", session->venue->name,
-             (unsigned long long)seq);
+             (unsigned long long)last.seq);
     return BUS_OK;
 }
 

@@ -247,6 +247,7 @@ static void fill(bus_stream_info *out, const json_t *info)
     out->consumers = (uint32_t)number_of(state, "consumer_count");
     out->created.ns = time_of(info, "created");
     out->last_time.ns = time_of(state, "last_ts");
+    out->answered.ns = time_of(info, "ts");
 }
 
 bus_err bus_stream_info_get(bus_conn *conn, const char *name, bus_stream_info *out)

@@ -35,6 +35,7 @@ typedef struct {
     int64_t bytes_max; // 0: no limit
     bus_span age_max;  // 0: no limit
     bus_wall created, last_time;
+    bus_wall answered; // now, by the server's clock; 0: it does not say
     uint32_t consumers;
 } bus_stream_info;
 bus_err bus_stream_info_get(bus_conn *conn, const char *name, bus_stream_info *out);

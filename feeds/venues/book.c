@@ -6,6 +6,7 @@
 #include "bus/base/decimal.h"
 
 enum {
+    LEVELS_FIRST = 8192, // of a side: memory not touched costs nothing, to grow costs in a frame
     FREE_LEAST = 64, // free places of a side that are never worth tidying
     FREE_REACH = 32, // how far to look for one
 };
@@ -146,7 +147,7 @@ static bus_err number_read(feed_book *book, feed_number *number, const feed_deci
 
 static bus_err grow(feed_levels *levels)
 {
-    uint32_t cap = levels->cap ? levels->cap * 2 : 1024;
+    uint32_t cap = levels->cap ? levels->cap * 2 : LEVELS_FIRST;
     if (cap > FEED_BOOK_LEVELS_MAX)
         return bus_fail(BUS_ELIMIT, "more than %d levels on one side", FEED_BOOK_LEVELS_MAX);
     int64_t *key = realloc(levels->key, cap * sizeof *key);

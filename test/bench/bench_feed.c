@@ -1,6 +1,7 @@
 // feed.binance.trade_ns, quote_ns, depth_ns: one frame of the venue, from its bytes to the encoded event,
-// with duplicate and gap rules and, for depth, the book kept in step. The reference is a pass of jsmn with
-// parent links over the same bytes, which only finds where the values are.
+// with duplicate and gap rules and, for depth, the book kept in step; depth_level_ns: the same a level. The reference
+// is a pass of jsmn with parent links over the same bytes, which only finds where the values are; in the lines
+// …_simdjson it is simdjson, which also reads the numbers that are no strings.
 // Arguments: a capture of the hftbacktest collector (plain or .gz); without one the seeded one is made
 // by test/data/make_capture.py, as `make bench` does when no captures are at hand.
 #include <stdio.h>
@@ -16,6 +17,7 @@
 
 #include "feeds/venues/session.h"
 #include "test/bench/common/bench.h"
+#include "test/bench/common/simdjson_parse.h"
 
 enum { TOKENS_MAX = 65536, LINE_BYTES_MAX = 1 << 20, REPS = 7 };
 
@@ -30,7 +32,7 @@ typedef struct {
 
 typedef struct {
     line *line;
-    size_t count, of[KINDS];
+    size_t count, of[KINDS], levels;
     char symbol[32];
 } capture;
 
@@ -66,6 +68,25 @@ static kind kind_of(const char *text)
     return strstr(text, "@depth") ? DEPTH : strstr(text, "@bookTicker") ? QUOTE : TRADE;
 }
 
+// Of a depth frame: each is ["…","…"].
+static size_t levels_of(const char *text)
+{
+    size_t n = 0;
+    for (; (text = strstr(text, "[\"")); text += 2)
+        n++;
+    return n;
+}
+
+// With what simdjson wants to be readable behind it.
+static char *copy_of(const char *text, size_t len)
+{
+    char *copy = calloc(1, len + 1 + BENCH_SIMDJSON_PADDING);
+    if (!copy)
+        give_up("memory");
+    memcpy(copy, text, len);
+    return copy;
+}
+
 static void load(capture *c, const char *path)
 {
     char *buf = malloc(LINE_BYTES_MAX);
@@ -83,8 +104,10 @@ static void load(capture *c, const char *path)
             c->line = realloc(c->line, cap * sizeof *c->line);
         }
         kind k = kind_of(text + 1);
-        c->line[c->count++] = (line){strtoll(buf, NULL, 10), strdup(text + 1), strlen(text + 1), k};
+        size_t len = strlen(text + 1);
+        c->line[c->count++] = (line){strtoll(buf, NULL, 10), copy_of(text + 1, len), len, k};
         c->of[k]++;
+        c->levels += k == DEPTH ? levels_of(text + 1) : 0;
         const char *symbol = strstr(text, "\"s\":\"");
         if (symbol && !c->symbol[0])
             sscanf(symbol + 5, "%31[A-Z0-9]", c->symbol);
@@ -128,17 +151,33 @@ static void pass(const capture *c, int64_t clock_ns, bench_series series[KINDS])
         bench_add(&series[k], (double)sum[k] / (double)(c->of[k] ? c->of[k] : 1));
 }
 
-static void reference_pass(const capture *c, int64_t clock_ns, bench_series series[KINDS])
+static int by_jsmn(const line *l)
 {
     static jsmntok_t token[TOKENS_MAX];
+    jsmn_parser parser;
+    jsmn_init(&parser);
+    return jsmn_parse(&parser, l->text, l->len, token, TOKENS_MAX) < 1;
+}
+
+static int by_simdjson(const line *l)
+{
+#ifdef TL_SIMDJSON
+    return bench_simdjson_parse(l->text, l->len);
+#else
+    (void)l;
+    return 0;
+#endif
+}
+
+static void reference_pass(const capture *c, int (*parse)(const line *), int64_t clock_ns,
+                           bench_series series[KINDS])
+{
     int64_t sum[KINDS] = {0};
     for (size_t i = 0; i < c->count; i++) {
         const line *l = &c->line[i];
-        jsmn_parser parser;
         int64_t start = bench_now_ns();
-        jsmn_init(&parser);
-        if (jsmn_parse(&parser, l->text, l->len, token, TOKENS_MAX) < 1)
-            give_up("jsmn");
+        if (parse(l))
+            give_up("reference");
         sum[l->kind] += bench_now_ns() - start - clock_ns;
     }
     for (int k = 0; k < KINDS; k++)
@@ -174,34 +213,68 @@ static const char *find_capture(int argc, char **argv)
     return path;
 }
 
+static bench_series ours[KINDS], jsmn[KINDS], simdjson[KINDS];
+
+static bench_series a_level(const bench_series *frames, const capture *c)
+{
+    bench_series levels = *frames;
+    for (int i = 0; i < levels.count; i++)
+        levels.value[i] *= (double)c->of[DEPTH] / (double)c->levels;
+    return levels;
+}
+
+static void print(const capture *c, kind k, const char *file)
+{
+    static const char *const name[] = {"trade", "quote", "depth"};
+    char workload[256], bench[64];
+    size_t bytes = 0;
+    for (size_t i = 0; i < c->count; i++)
+        bytes += c->line[i].kind == k ? c->line[i].len : 0;
+    snprintf(workload, sizeof workload, "frames of %s, %zu bytes each, bytes to encoded event%s",
+             file, bytes / c->of[k], k == DEPTH ? " and book" : "");
+    snprintf(bench, sizeof bench, "feed.binance.%s_ns", name[k]);
+    bench_figure f = {.bench = bench,
+                      .unit = "ns",
+                      .ours = &ours[k],
+                      .reference = "jsmn, parent links, tokens only",
+                      .theirs = &jsmn[k],
+                      .workload = workload,
+                      .events = c->of[k]};
+    bench_print(&f);
+    snprintf(bench, sizeof bench, "feed.binance.%s_ns_simdjson", name[k]);
+#ifdef TL_SIMDJSON
+    f.reference = bench_simdjson_name();
+    f.theirs = &simdjson[k];
+#else
+    f.theirs = NULL;
+    f.workload = "no reference: built without simdjson (libsimdjson-dev and a C++ compiler)";
+#endif
+    bench_print(&f);
+}
+
 int main(int argc, char **argv)
 {
-    static const char *const name[] = {"feed.binance.trade_ns", "feed.binance.quote_ns",
-                                       "feed.binance.depth_ns"};
-    static bench_series ours[KINDS], theirs[KINDS];
     capture c = {0};
     const char *path = find_capture(argc, argv), *base = strrchr(path, '/');
     load(&c, path);
     int64_t clock_ns = clock_cost();
     for (int i = 0; i < REPS; i++) {
         pass(&c, clock_ns, ours);
-        reference_pass(&c, clock_ns, theirs);
+        reference_pass(&c, by_jsmn, clock_ns, jsmn);
+        reference_pass(&c, by_simdjson, clock_ns, simdjson);
     }
-    for (int k = TRADE; k <= DEPTH; k++) {
-        char workload[256];
-        size_t bytes = 0;
-        for (size_t i = 0; i < c.count; i++)
-            bytes += c.line[i].kind == (kind)k ? c.line[i].len : 0;
-        snprintf(workload, sizeof workload,
-                 "frames of %s, %zu bytes each, bytes to encoded event%s", base ? base + 1 : path,
-                 bytes / (c.of[k] ? c.of[k] : 1), k == DEPTH ? " and book" : "");
-        bench_print(&(bench_figure){.bench = name[k],
-                                    .unit = "ns",
-                                    .ours = &ours[k],
-                                    .reference = "jsmn, parent links, tokens only",
-                                    .theirs = &theirs[k],
-                                    .workload = workload,
-                                    .events = c.of[k]});
-    }
+    for (kind k = TRADE; k <= DEPTH; k++)
+        if (c.of[k])
+            print(&c, k, base ? base + 1 : path);
+    if (c.levels == 0)
+        return 0;
+    bench_series levels = a_level(&ours[DEPTH], &c), reference = a_level(&jsmn[DEPTH], &c);
+    bench_print(&(bench_figure){.bench = "feed.binance.depth_level_ns",
+                                .unit = "ns",
+                                .ours = &levels,
+                                .reference = "jsmn, parent links, tokens only",
+                                .theirs = &reference,
+                                .workload = "a depth frame, divided by its levels",
+                                .events = c.levels});
     return 0;
 }
