@@ -7,8 +7,8 @@
 
 enum {
     LEVELS_FIRST = 8192, // of a side: memory not touched costs nothing, to grow costs in a frame
-    FREE_LEAST = 64, // free places of a side that are never worth tidying
-    FREE_REACH = 32, // how far to look for one
+    FREE_LEAST = 64,     // free places of a side that are never worth tidying
+    FREE_REACH = 32,     // how far to look for one
 };
 
 void feed_book_init(feed_book *book)

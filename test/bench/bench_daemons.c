@@ -24,6 +24,7 @@ static void start(int i, bench_daemon *d, const char *name, const char *const *a
 
 static void one(void)
 {
+    static const char workers[] = TL_SOURCE_DIR "/examples/workers";
     bench_daemon d[DAEMONS];
     char ws[64], rest[64];
     start(0, &d[0], "stored", (const char *const[]){"--nats-url", url, NULL});
@@ -35,9 +36,8 @@ static void one(void)
     start(2, &d[2], "feedd",
           (const char *const[]){"--nats-url", url, "--ws-url", ws, "--rest-url", rest, NULL});
     start(3, &d[3], "workhostd",
-          (const char *const[]){"--nats-url", url, "--workers-dir",
-                                TL_SOURCE_DIR "/examples/workers", "--code-dir", bench_folder(),
-                                NULL});
+          (const char *const[]){"--nats-url", url, "--workers-dir", workers, "--code-dir",
+                                bench_folder(), NULL});
     sleep(IDLE_S);
     for (int i = 0; i < DAEMONS; i++)
         bench_add(&pss[i], (double)bench_pss_kib(d[i].pid));
