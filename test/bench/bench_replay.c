@@ -16,6 +16,7 @@
 #include "bus/nats/participant.h"
 #include "test/bench/common/bench.h"
 #include "test/bench/common/broker.h"
+#include "test/bench/common/daemon.h"
 #include "test/bench/common/stored.h"
 
 enum { EVENTS = 300000, EVENTS_LONG = 2000000, LOOKS = 20 };

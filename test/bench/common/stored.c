@@ -88,21 +88,6 @@ void bench_replay_call(bus_conn *conn, const char *method, const char *request)
         give_up(method, why);
 }
 
-long bench_pss_kib(int pid)
-{
-    char path[64], line[256];
-    long pss = 0;
-    snprintf(path, sizeof path, "/proc/%d/smaps_rollup", pid);
-    FILE *file = fopen(path, "r");
-    if (!file)
-        give_up(path, "cannot be read");
-    while (fgets(line, sizeof line, file))
-        if (sscanf(line, "Pss: %ld", &pss) == 1)
-            break;
-    fclose(file);
-    return pss;
-}
-
 bus_conn *bench_connect(const char *url, bus_profile profile)
 {
     bus_conn *conn = NULL;

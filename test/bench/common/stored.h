@@ -10,7 +10,6 @@ int bench_stored_start(bus_conn *conn,
 void bench_stored_stop(void);
 // bench_replay_call: method of virtufin.api.v1.Replay, its request as JSON.
 void bench_replay_call(bus_conn *conn, const char *method, const char *request);
-long bench_pss_kib(int pid);
 bus_conn *bench_connect(const char *url, bus_profile profile);
 
 #endif
