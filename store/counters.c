@@ -24,7 +24,8 @@ static bus_metric changed = BUS_METRIC(BUS_METRIC_COUNTER, "table_changes_total"
 static bus_metric failed = BUS_METRIC(BUS_METRIC_COUNTER, "table_failures_total",
                                       "times the table could not be applied in full");
 static bus_metric lease =
-    BUS_METRIC(BUS_METRIC_GAUGE, "lease_held", "1 while this stored is the one");
+    BUS_METRIC(BUS_METRIC_GAUGE, "lease_held",
+               "sides that this stored keeps: 1, with two accounts 2; 0 while another does");
 
 // Four figures a stream of the table.
 enum { STREAMS_MAX = 16, LABEL_CAP = 64 };
@@ -124,7 +125,7 @@ void store_counters_apply_failed(void)
     bus_metric_inc(&failed, 1);
 }
 
-void store_counters_lease(int held)
+void store_counters_lease(bool held)
 {
-    bus_metric_set(&lease, held);
+    bus_metric_inc(&lease, held ? 1 : -1);
 }

@@ -2,6 +2,7 @@
 #ifndef STORE_COUNTERS_H
 #define STORE_COUNTERS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "bus/nats/stream.h"
@@ -18,6 +19,6 @@ void store_counters_missing(uint64_t sequences);
 void store_counters_stream(const bus_stream_info *info);
 void store_counters_applied(int changed); // the table was applied; rows created or updated
 void store_counters_apply_failed(void);
-void store_counters_lease(int held);
+void store_counters_lease(bool held); // the lease of a side was taken, or is no longer held
 
 #endif

@@ -13,6 +13,7 @@
 #include "bus/event/identity.h"
 #include "bus/nats/lease.h"
 #include "bus/nats/service.h"
+#include "store/copy.h"
 #include "store/counters.h"
 #include "store/replays.h"
 #include "store/scenarios.h"
@@ -45,7 +46,7 @@ struct store_keeper {
     bus_loop *loop;
     bus_waker *waker;
     bus_timer *timer;
-    bus_conn *conn;
+    bus_conn *conn, *live; // live: role RESEARCH
     bus_lease *lease;
     char holder[128];
     bool held;              // just now: while it is not, services and replays pause
@@ -54,7 +55,8 @@ struct store_keeper {
     bus_mono apply_next, measure_next;
     bus_service *service;
     store_scenarios *scenarios;
-    store_replays *replays;
+    store_replays *replays; // NULL on the LIVE side
+    store_copy copy;
 };
 
 // --- readiness ----------------------------------------------------------------------------------------
@@ -100,6 +102,7 @@ static bus_wake wake_of(store_keeper *k)
 
 static void close_services(store_keeper *k)
 {
+    store_copy_release(&k->copy);
     // the replays first: they answer the calls that the service still holds
     store_replays_close(k->replays);
     store_scenarios_close(k->scenarios);
@@ -126,14 +129,18 @@ static bus_err open_service(store_keeper *k)
         specs[i].descriptors_len = schema_api_descriptors_len;
         specs[i].wake = wake_of(k);
     }
-    return bus_service_open(&k->service, k->conn, specs, 2);
+    return bus_service_open(&k->service, k->conn, specs, k->replays ? 2 : 1);
 }
 
-static bus_err open_services(store_keeper *k)
+static bus_side side_of(const store_keeper *k)
+{
+    return k->opts.role == STORE_ROLE_RESEARCH ? BUS_SIDE_RESEARCH : BUS_SIDE_LIVE;
+}
+
+static bus_err open_replays(store_keeper *k)
 {
     store_replays_opts replays = {
-        .live = k->conn,
-        .research = k->conn,
+        .conn = k->conn,
         .source =
             bus_conn_opts_of(k->opts.daemon, "stored-replay", BUS_SIDE_RESEARCH, BUS_PROFILE_BULK),
         .window_events = k->opts.window_events,
@@ -142,15 +149,21 @@ static bus_err open_services(store_keeper *k)
         .keeper = k->lease,
         .wake = wake_of(k),
     };
-    bus_err err = store_scenarios_open(&k->scenarios, k->conn, &k->opts.limits, wake_of(k));
+    bus_err err = store_replays_open(&k->replays, &replays);
+    return err ? err : store_replays_recover(k->replays);
+}
+
+static bus_err open_services(store_keeper *k)
+{
+    bus_err err =
+        store_scenarios_open(&k->scenarios, k->conn, k->opts.role, &k->opts.limits, wake_of(k));
     if (!err)
         err = store_scenarios_prepare(k->scenarios);
-    if (!err)
-        err = store_replays_open(&k->replays, &replays);
-    if (!err)
-        err = store_replays_recover(k->replays);
+    if (!err && k->opts.role != STORE_ROLE_LIVE)
+        err = open_replays(k);
     if (!err)
         err = open_service(k);
+    k->copy = (store_copy){.from = k->live, .to = k->conn, .wake = wake_of(k)};
     if (err)
         close_services(k);
     return err;
@@ -165,7 +178,7 @@ static void apply(store_keeper *k, bus_mono now)
     if (k->applied_epoch == epoch || now.ns < k->apply_next.ns)
         return;
     k->apply_next = bus_mono_add(now, retry);
-    bus_err err = store_streams_apply(k->conn, &k->opts.limits, &changed);
+    bus_err err = store_streams_apply(k->conn, k->opts.role, &k->opts.limits, &changed);
     if (!err)
         err = k->service ? store_scenarios_prepare(k->scenarios) : open_services(k);
     if (err) {
@@ -243,8 +256,10 @@ static void poll_lease(store_keeper *k)
         say(&k->lease_state, bus_err_text());
         return;
     }
-    k->held = bus_lease_poll(k->lease, &fence);
-    store_counters_lease(k->held);
+    bool held = bus_lease_poll(k->lease, &fence);
+    if (held != k->held)
+        store_counters_lease(held);
+    k->held = held;
     if (k->fence && fence != k->fence)
         lose(k);
     k->fence = fence;
@@ -286,8 +301,11 @@ static void turn(void *ctx)
         return;
     bus_service_poll(k->service);
     store_scenarios_poll(k->scenarios, now);
-    store_replays_poll(k->replays, now);
-    if (bus_conn_state_of(k->conn) == BUS_CONN_UP)
+    if (k->replays)
+        store_replays_poll(k->replays, now);
+    store_copy_poll(&k->copy, now);
+    // The figures of ACT and the others are LIVE's: a mirror has the same.
+    if (k->opts.role != STORE_ROLE_RESEARCH && bus_conn_state_of(k->conn) == BUS_CONN_UP)
         measure(k, now);
 }
 
@@ -333,9 +351,13 @@ static bus_err build(store_keeper *k)
         return err;
     bus_timer_start(k->timer, tick, tick);
     bus_conn_opts conn =
-        bus_conn_opts_of(k->opts.daemon, "stored", BUS_SIDE_LIVE, BUS_PROFILE_LATENCY);
+        bus_conn_opts_of(k->opts.daemon, "stored", side_of(k), BUS_PROFILE_LATENCY);
     conn.wake = wake_of(k);
-    return bus_conn_open(&k->conn, &conn);
+    err = bus_conn_open(&k->conn, &conn);
+    if (err || !k->opts.live)
+        return err;
+    conn = bus_conn_opts_of(k->opts.live, "stored-copy", BUS_SIDE_LIVE, BUS_PROFILE_LATENCY);
+    return bus_conn_open(&k->live, &conn);
 }
 
 static bus_err launch(store_keeper *k)
@@ -392,6 +414,7 @@ void store_keeper_close(store_keeper *k)
         pthread_join(k->thread, NULL);
     }
     bus_lease_close(k->lease);
+    bus_conn_close(k->live);
     bus_conn_close(k->conn);
     bus_timer_close(k->timer);
     bus_waker_close(k->waker);

@@ -1,4 +1,4 @@
-// keeper: what stored does on the bus, on a thread with a loop of its own, so that a broker that is slow
+// keeper: what stored does on one side of the bus, on a thread with a loop of its own, so that a broker that is slow
 // or away never delays the health pages: holds the lease, applies the table, serves Scenarios and Replay.
 // Thread: open, stop, close and the probes belong to the main thread. Source: schemas/specs/streams.md.
 #ifndef STORE_KEEPER_H
@@ -8,7 +8,9 @@
 #include "store/streams.h"
 
 typedef struct {
-    const bus_daemon_settings *daemon; // borrowed for the keeper's life
+    const bus_daemon_settings *daemon; // of the side; borrowed for the keeper's life, as the next
+    store_role role;
+    const bus_daemon_settings *live; // role RESEARCH: where LIVE is; else NULL
     store_limits limits;
     bus_span lease;                       // of the one that works; 0: 3 s
     uint32_t window_events, window_bytes; // of replays; 0: credit.h's

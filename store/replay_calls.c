@@ -27,7 +27,7 @@ static bus_err check_stream_name(const char *name)
 static bus_err check_scenario(store_replays *rs, const char *id, const char *selector)
 {
     store_scenario s = {0};
-    bus_err err = store_scenarios_get(rs->opts.live, id, &s);
+    bus_err err = store_scenarios_get(rs->opts.conn, id, &s);
     if (err)
         return err;
     if (s.status != STORE_SCENARIO_ACTIVE)
@@ -57,7 +57,7 @@ static bus_err read_range(store_replays *rs, start_request *r, store_range_ask *
     if (!err)
         err = read_time("to_time", r->to_time, &ask->has_to, &ask->to);
     if (!err && !ask->from_seq && !ask->has_from && strcmp(ask->stream, "ACT") == 0)
-        err = store_worker_start(rs->opts.live, "LIVE", &ask->default_first);
+        err = store_worker_start(rs->opts.conn, "LIVE", &ask->default_first);
     return err;
 }
 

@@ -18,14 +18,14 @@ static void write_record(store_replays *rs, store_slot *s, bus_mono now)
 {
     char *json = NULL;
     size_t len = 0;
-    if (bus_conn_state_of(rs->opts.research) != BUS_CONN_UP)
+    if (bus_conn_state_of(rs->opts.conn) != BUS_CONN_UP)
         return; // written when the broker is back
     if (rs->opts.keeper && !bus_lease_held(rs->opts.keeper))
         return; // whoever took over has written what became of it
     bus_err err = store_replay_to_json(&s->info, &json, &len);
     if (!err)
-        err = bus_kv_put(rs->opts.research, STORE_REPLAYS_BUCKET, s->selector,
-                         (bus_view){json, len}, NULL);
+        err = bus_kv_put(rs->opts.conn, STORE_REPLAYS_BUCKET, s->selector, (bus_view){json, len},
+                         NULL);
     free(json);
     s->written_at = now; // a failure is tried again after the same time
     if (err) {
@@ -78,7 +78,7 @@ static void recover_one(void *ctx, const bus_kv_entry *entry)
 
 bus_err store_replays_recover(store_replays *rs)
 {
-    bus_err err = bus_kv_each(rs->opts.research, STORE_REPLAYS_BUCKET, ">", recover_one, rs);
+    bus_err err = bus_kv_each(rs->opts.conn, STORE_REPLAYS_BUCKET, ">", recover_one, rs);
     if (err)
         return bus_note(err, "reading the records of replays");
     bus_mono now = bus_now_mono();

@@ -11,8 +11,8 @@
 enum { STORE_REPLAYS_RUNNING_MAX = 32 };
 
 typedef struct {
-    bus_conn *live, *research; // borrowed: the registry and the LIVE worker; the records
-    bus_conn_opts source;      // for each replay's own connections; strings outlive the replays
+    bus_conn *conn;       // borrowed: the records, the registry, where the LIVE worker began
+    bus_conn_opts source; // for each replay's own connections; strings outlive the replays
     uint32_t window_events, window_bytes; // 0: credit.h's
     bus_span lease;
     const bus_lease *keeper; // borrowed: replays send only while it is held; NULL: always

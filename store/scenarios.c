@@ -16,6 +16,7 @@ typedef Virtufin__Api__V1__Scenario scenario_message;
 
 struct store_scenarios {
     bus_conn *conn;
+    store_role role;
     const store_limits *limits;
     store_watches watches;
     store_live live;
@@ -86,10 +87,31 @@ static void finish(bus_call *call, bus_err err, store_scenario *s)
 
 // --- Create, Get, List --------------------------------------------------------------------------------
 
+// Of two accounts LIVE has what trades with real orders, RESEARCH all else.
+static bus_err check_role(const store_scenarios *ss, const store_scenario *s)
+{
+    bool real = !s->hyp && !s->portfolio_hyp;
+    if (ss->role == STORE_ROLE_ALL || real == (ss->role == STORE_ROLE_LIVE))
+        return BUS_OK;
+    if (real)
+        return bus_fail(
+            BUS_EINVAL,
+            "scenario '%s' has real orders (market and portfolio on act): it is made on "
+            "the LIVE side, not in RESEARCH",
+            s->id);
+    return bus_fail(
+        BUS_EINVAL,
+        "scenario '%s' has its market or portfolio on hyp: it is made in RESEARCH, not on "
+        "the LIVE side",
+        s->id);
+}
+
 static bus_err create(store_scenarios *ss, create_request *r, store_scenario *s)
 {
     store_scenario there = {0};
     bus_err err = store_scenario_create(s, r, bus_now_wall());
+    if (!err)
+        err = check_role(ss, s);
     if (err)
         return err;
     err = store_scenarios_get(ss->conn, s->id, &there);
@@ -405,13 +427,14 @@ const bus_method *store_scenarios_methods(void)
     return methods;
 }
 
-bus_err store_scenarios_open(store_scenarios **out, bus_conn *conn, const store_limits *limits,
-                             bus_wake wake)
+bus_err store_scenarios_open(store_scenarios **out, bus_conn *conn, store_role role,
+                             const store_limits *limits, bus_wake wake)
 {
     store_scenarios *ss = calloc(1, sizeof *ss);
     if (!ss)
         return bus_fail(BUS_ENOMEM, "scenario service");
     ss->conn = conn;
+    ss->role = role;
     ss->limits = limits;
     ss->watches = (store_watches){.conn = conn,
                                   .bucket = STORE_SCENARIOS_BUCKET,
@@ -434,7 +457,8 @@ void store_scenarios_close(store_scenarios *ss)
 
 void store_scenarios_poll(store_scenarios *ss, bus_mono now)
 {
-    store_live_poll(&ss->live, now);
+    if (ss->role != STORE_ROLE_RESEARCH)
+        store_live_poll(&ss->live, now);
     store_watches_poll(&ss->watches);
 }
 
@@ -467,8 +491,10 @@ static void prepare_one(void *ctx, const bus_kv_entry *entry)
 bus_err store_scenarios_prepare(store_scenarios *ss)
 {
     preparing p = {.ss = ss};
-    bool seeded;
-    bus_err err = store_live_ensure(ss->conn, &seeded);
+    bool seeded = false;
+    bus_err err = BUS_OK;
+    if (ss->role != STORE_ROLE_RESEARCH)
+        err = store_live_ensure(ss->conn, &seeded);
     if (seeded)
         bus_info("scenario 'LIVE' is seeded");
     if (!err)

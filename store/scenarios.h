@@ -11,9 +11,9 @@
 
 typedef struct store_scenarios store_scenarios;
 
-// conn, limits: borrowed for the life of it. wake: a watch has news.
-bus_err store_scenarios_open(store_scenarios **out, bus_conn *conn, const store_limits *limits,
-                             bus_wake wake);
+// conn, limits: borrowed for the life of it. role: which scenarios may be made here. wake: a watch has news.
+bus_err store_scenarios_open(store_scenarios **out, bus_conn *conn, store_role role,
+                             const store_limits *limits, bus_wake wake);
 void store_scenarios_close(store_scenarios *scenarios); // ends the watches
 
 // store_scenarios_prepare: LIVE is there, every scenario has its stream, deletions that were cut short are

@@ -10,16 +10,23 @@
 
 typedef struct {
     bus_daemon_settings daemon; // first
+    const char *research_url, *research_creds, *research_user, *research_password, *research_token,
+        *research_ca;
     store_limits limits;
     bus_span lease;
     int64_t replay_window_events, replay_window_bytes;
     bus_span replay_lease;
 } settings;
 
+// Everything is one keeper's; where RESEARCH is an account of its own, each side has one.
+enum { KEEPERS_MAX = 2 };
+
 typedef struct {
     bus_daemon *daemon;
-    store_keeper *keeper;
-    bus_waker *stopped;
+    bus_daemon_settings research; // as a daemon there would have them
+    store_keeper *keeper[KEEPERS_MAX];
+    int keepers, ended;
+    bus_waker *stopped[KEEPERS_MAX];
 } stored;
 
 #define SIZE(name_, field_, preset_, help_)                                                        \
@@ -34,7 +41,19 @@ typedef struct {
     }
 #define YEARS_MS(n) ((n)*INT64_C(366) * 86400000)
 
+#define TEXT(name_, secret_, help_)                                                                \
+    {                                                                                              \
+        .name = #name_, .offset = BUS_CONFIG_FIELD(settings, name_), .secret = (secret_),          \
+        .help = (help_)                                                                            \
+    }
+
 static const bus_config_row rows[] = {
+    TEXT(research_url, false, "broker of RESEARCH; empty: nats_url"),
+    TEXT(research_creds, false, "credentials file there: RESEARCH is an account of its own"),
+    TEXT(research_user, false, "user there: RESEARCH is an account of its own"),
+    TEXT(research_password, true, "password of research_user"),
+    TEXT(research_token, true, "broker token there"),
+    TEXT(research_ca, false, "CA file there; empty: nats_ca"),
     SIZE("act_bytes", limits.act_bytes, "4GiB", "size of stream ACT; the oldest go first"),
     SPAN("act_age", limits.act_age, "24h", 1000, YEARS_MS(50), "age of the oldest in ACT"),
     SIZE("scenario_bytes", limits.scenario_bytes, "1GiB", "size of each scenario's stream"),
@@ -72,30 +91,83 @@ static const bus_config_row rows[] = {
 
 static void add_probes(stored *s)
 {
-    bus_daemon_probe(s->daemon, (bus_probe){"broker", store_keeper_broker, s->keeper});
-    bus_daemon_probe(s->daemon, (bus_probe){"lease", store_keeper_lease, s->keeper});
-    bus_daemon_probe(s->daemon, (bus_probe){"streams", store_keeper_streams, s->keeper});
+    static const struct {
+        const char *name[KEEPERS_MAX];
+        bool (*ready)(void *keeper, char *why, size_t why_cap);
+    } probes[] = {
+        {{"broker", "research.broker"}, store_keeper_broker},
+        {{"lease", "research.lease"}, store_keeper_lease},
+        {{"streams", "research.streams"}, store_keeper_streams},
+    };
+    for (int i = 0; i < s->keepers; i++)
+        for (size_t k = 0; k < sizeof probes / sizeof *probes; k++)
+            bus_daemon_probe(s->daemon,
+                             (bus_probe){probes[k].name[i], probes[k].ready, s->keeper[i]});
 }
 
 static void on_stopped(void *ctx)
 {
     stored *s = ctx;
-    bus_daemon_stopped(s->daemon);
+    if (++s->ended == s->keepers)
+        bus_daemon_stopped(s->daemon);
 }
 
 static void release(void *state)
 {
     stored *s = state;
-    store_keeper_close(s->keeper);
-    bus_waker_close(s->stopped);
+    for (int i = KEEPERS_MAX - 1; i >= 0; i--) {
+        store_keeper_close(s->keeper[i]);
+        bus_waker_close(s->stopped[i]);
+    }
     free(s);
+}
+
+static bus_daemon_settings research_of(const settings *given)
+{
+    bus_daemon_settings d = given->daemon;
+    d.nats_url = *given->research_url ? given->research_url : d.nats_url;
+    d.nats_ca = *given->research_ca ? given->research_ca : d.nats_ca;
+    d.nats_creds = given->research_creds;
+    d.nats_user = given->research_user;
+    d.nats_password = given->research_password;
+    d.nats_token = given->research_token;
+    return d;
+}
+
+static bool has_research(const settings *given)
+{
+    return *given->research_url || *given->research_creds || *given->research_user ||
+           *given->research_token;
+}
+
+static bus_err open_keeper(stored *s, const store_keeper_opts *opts)
+{
+    int i = s->keepers;
+    bus_err err = bus_waker_open(&s->stopped[i], bus_daemon_loop(s->daemon), on_stopped, s);
+    if (!err)
+        err = store_keeper_open(&s->keeper[i], opts);
+    s->keepers += !err;
+    return err;
+}
+
+static bus_err open_keepers(stored *s, const settings *given, store_keeper_opts opts)
+{
+    opts.daemon = &given->daemon;
+    if (!has_research(given))
+        return open_keeper(s, &opts);
+    opts.role = STORE_ROLE_LIVE;
+    bus_err err = open_keeper(s, &opts);
+    s->research = research_of(given);
+    opts.daemon = &s->research;
+    opts.live = &given->daemon;
+    opts.role = STORE_ROLE_RESEARCH;
+    return err ? err : bus_note(open_keeper(s, &opts), "RESEARCH");
 }
 
 static bus_err start(bus_daemon *daemon, void *settings_, void **state)
 {
     const settings *given = settings_;
     store_keeper_opts opts = {
-        .daemon = &given->daemon,
         .limits = given->limits,
         .lease = given->lease,
         .window_events = (uint32_t)given->replay_window_events,
@@ -108,9 +180,7 @@ static bus_err start(bus_daemon *daemon, void *settings_, void **state)
     s->daemon = daemon;
     store_counters_register();
     store_replay_clock_listen();
-    bus_err err = bus_waker_open(&s->stopped, bus_daemon_loop(daemon), on_stopped, s);
-    if (!err)
-        err = store_keeper_open(&s->keeper, &opts);
+    bus_err err = open_keepers(s, given, opts);
     if (err) {
         release(s);
         return err;
@@ -124,7 +194,8 @@ static void stop(bus_daemon *daemon, void *state)
 {
     stored *s = state;
     (void)daemon;
-    store_keeper_stop(s->keeper, bus_waker_as_wake(s->stopped));
+    for (int i = 0; i < s->keepers; i++)
+        store_keeper_stop(s->keeper[i], bus_waker_as_wake(s->stopped[i]));
 }
 
 int main(int argc, char **argv)

@@ -23,42 +23,49 @@ const store_limits store_limits_default = {
 static const store_stream_row streams[] = {
     {"ACT",
      BUS_SIDE_LIVE,
+     STORE_TWIN_MIRROR,
      {"act.>"},
      STORE_STREAM_ACT,
      true,
      "live market data; its sequence is the total order across venues"},
     {"SC_LIVE",
      BUS_SIDE_LIVE,
+     STORE_TWIN_MIRROR,
      {"sc.LIVE.>"},
      STORE_STREAM_SCENARIO,
      false,
      "production decisions, orders, fills"},
     {"EXEC",
      BUS_SIDE_LIVE,
+     STORE_TWIN_NONE,
      {"execution.>"},
      STORE_STREAM_EXEC,
      false,
      "requests to and reports from venues, for audit"},
     {"LIFECYCLE",
      BUS_SIDE_LIVE,
+     STORE_TWIN_OWN,
      {"websocketmanager.>", "workmanager.>"},
      STORE_STREAM_AUDIT,
      false,
      "status of connections and workers"},
     {"COMMAND",
      BUS_SIDE_LIVE,
+     STORE_TWIN_OWN,
      {"command.>"},
      STORE_STREAM_AUDIT,
      false,
      "what workers were told, for audit"},
     {"DLQ",
      BUS_SIDE_LIVE,
+     STORE_TWIN_OWN,
      {"dlq.>"},
      STORE_STREAM_DLQ,
      false,
      "what could not be processed, with its reason"},
     {"SC_<id>",
      BUS_SIDE_RESEARCH,
+     STORE_TWIN_NONE,
      {"sc.<id>.>"},
      STORE_STREAM_SCENARIO,
      false,
@@ -66,13 +73,18 @@ static const store_stream_row streams[] = {
 };
 
 static const store_bucket_row buckets[] = {
-    {"scenarios", BUS_SIDE_LIVE, 8, "scenario id", "the scenario registry"},
-    {"replays", BUS_SIDE_RESEARCH, 4, "selector", "the running or last replay of each selector"},
-    {"workers", BUS_SIDE_LIVE, 4, "by kind", "worker declarations and progress"},
-    {"connections", BUS_SIDE_LIVE, 4, "connection id", "connections to venues"},
-    {"config", BUS_SIDE_LIVE, 8, "by service", "settings shared over the bus"},
-    {"leases", BUS_SIDE_LIVE, 1, "what is held", "who holds what"},
+    {"scenarios", BUS_SIDE_LIVE, STORE_TWIN_OWN, 8, "scenario id", "the scenario registry"},
+    {"replays", BUS_SIDE_RESEARCH, STORE_TWIN_NONE, 4, "selector",
+     "the running or last replay of each selector"},
+    {"workers", BUS_SIDE_LIVE, STORE_TWIN_OWN, 4, "by kind", "worker declarations and progress"},
+    {"connections", BUS_SIDE_LIVE, STORE_TWIN_NONE, 4, "connection id", "connections to venues"},
+    {"config", BUS_SIDE_LIVE, STORE_TWIN_OWN, 8, "by service", "settings shared over the bus"},
+    {"leases", BUS_SIDE_LIVE, STORE_TWIN_OWN, 1, "what is held", "who holds what"},
 };
+
+// Where LIVE's API and what it delivers are seen in RESEARCH: nats-conf/live-research.conf says the same.
+#define STORE_MIRROR_API     "$JS.LIVE.API"
+#define STORE_MIRROR_DELIVER "xfer.research"
 
 enum { STREAMS = sizeof streams / sizeof *streams, BUCKETS = sizeof buckets / sizeof *buckets };
 
@@ -130,27 +142,53 @@ static bool is_template(const store_stream_row *row)
     return strchr(row->name, '<') != NULL;
 }
 
-bus_err store_streams_apply(bus_conn *conn, const store_limits *limits, int *changed)
+// Whether the row is the role's to make, and as what.
+static bool is_of(store_role role, bus_side side, store_twin twin, bool *mirror)
+{
+    *mirror = role == STORE_ROLE_RESEARCH && twin == STORE_TWIN_MIRROR;
+    if (role == STORE_ROLE_RESEARCH)
+        return side == BUS_SIDE_RESEARCH || twin != STORE_TWIN_NONE;
+    return role == STORE_ROLE_ALL || side == BUS_SIDE_LIVE;
+}
+
+static bus_err apply_stream(bus_conn *conn, store_role role, const store_limits *limits,
+                            const store_stream_row *row, bool *changed)
+{
+    bool mirror;
+    if (is_template(row) || !is_of(role, row->side, row->twin, &mirror))
+        return BUS_OK;
+    bus_stream_def def = store_stream_def(row, limits);
+    if (mirror) {
+        def.mirror_api = STORE_MIRROR_API;
+        def.mirror_deliver = STORE_MIRROR_DELIVER;
+    }
+    return bus_stream_ensure(conn, &def, changed);
+}
+
+static bus_err apply_bucket(bus_conn *conn, store_role role, const store_limits *limits,
+                            const store_bucket_row *row)
+{
+    bool mirror;
+    if (!is_of(role, row->side, row->twin, &mirror))
+        return BUS_OK;
+    bus_kv_def def = {.bucket = row->name,
+                      .description = row->description,
+                      .history = row->history,
+                      .replicas = (int)limits->replicas};
+    return bus_kv_ensure(conn, &def);
+}
+
+bus_err store_streams_apply(bus_conn *conn, store_role role, const store_limits *limits,
+                            int *changed)
 {
     bus_err first = BUS_OK;
     char text[1024] = "";
     *changed = 0;
     for (size_t i = 0; i < STREAMS + BUCKETS; i++) {
-        bus_err err = BUS_OK;
         bool did = false;
         const char *name = i < STREAMS ? streams[i].name : buckets[i - STREAMS].name;
-        if (i < STREAMS) {
-            bus_stream_def def = store_stream_def(&streams[i], limits);
-            if (!is_template(&streams[i]))
-                err = bus_stream_ensure(conn, &def, &did);
-        } else {
-            const store_bucket_row *row = &buckets[i - STREAMS];
-            bus_kv_def def = {.bucket = row->name,
-                              .description = row->description,
-                              .history = row->history,
-                              .replicas = (int)limits->replicas};
-            err = bus_kv_ensure(conn, &def);
-        }
+        bus_err err = i < STREAMS ? apply_stream(conn, role, limits, &streams[i], &did)
+                                  : apply_bucket(conn, role, limits, &buckets[i - STREAMS]);
         *changed += did;
         if (!err)
             continue;

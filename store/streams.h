@@ -27,9 +27,15 @@ typedef enum {
     STORE_STREAM_DLQ
 } store_stream_class;
 
+// What a keeper looks after: everything on one account, or one of two accounts.
+typedef enum { STORE_ROLE_ALL, STORE_ROLE_LIVE, STORE_ROLE_RESEARCH } store_role;
+// What RESEARCH has, where it is an account of its own, of a row of LIVE.
+typedef enum { STORE_TWIN_NONE, STORE_TWIN_OWN, STORE_TWIN_MIRROR } store_twin;
+
 typedef struct {
     const char *name; // "SC_<id>" is the template of scenario streams: not applied, see below
-    bus_side side;
+    bus_side side;    // where it is, of two accounts
+    store_twin twin;
     const char *subjects[3]; // ends with NULL
     store_stream_class kind; // which bounds
     bool fast_ingest;
@@ -39,6 +45,7 @@ typedef struct {
 typedef struct {
     const char *name;
     bus_side side;
+    store_twin twin;
     int history;
     const char *key; // what a key is, for people
     const char *description;
@@ -49,9 +56,10 @@ const store_bucket_row *store_bucket_rows(size_t *count);
 // store_stream_def: a row with the bounds of `limits`; borrows from the row.
 bus_stream_def store_stream_def(const store_stream_row *row, const store_limits *limits);
 
-// store_streams_apply brings every row to the broker; a row that fails is logged, the others are applied
-// all the same, and the first error is returned. changed: rows created or updated.
-bus_err store_streams_apply(bus_conn *conn, const store_limits *limits, int *changed);
+// store_streams_apply brings every row of the role to the broker; a row that fails is logged, the others are
+// applied all the same, and the first error is returned. changed: rows created or updated.
+bus_err store_streams_apply(bus_conn *conn, store_role role, const store_limits *limits,
+                            int *changed);
 
 // The stream of one scenario ("LIVE" has a row of its own: BUS_EINVAL).
 enum { STORE_STREAM_NAME_MAX = 40 };

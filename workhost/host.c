@@ -66,7 +66,7 @@ static void want_for_scenario(void *ctx, bus_view id, bus_scenario_status status
     char scenario[WORK_NAME_MAX + 1], *plan = NULL;
     if (!bus_view_copy(id, scenario, sizeof scenario))
         return;
-    if (strcmp(scenario, "LIVE") == 0 && !take_live(h, &status, &json))
+    if (strcmp(scenario, "LIVE") == 0 && (!h->has_live || !take_live(h, &status, &json)))
         return;
     if (status == BUS_SCENARIO_ACTIVE &&
         work_plan_make(&plan, &h->roster, &h->settings->daemon, id, json))
@@ -96,7 +96,7 @@ void work_host_reconcile(work_host_daemon *h)
         return;
     bus_registry_each(h->registry, want_for_scenario, h);
     bus_view live = BUS_VIEW("LIVE"), none = {0};
-    if (bus_registry_status(h->registry, live, NULL) == BUS_SCENARIO_NONE)
+    if (h->has_live && bus_registry_status(h->registry, live, NULL) == BUS_SCENARIO_NONE)
         want_for_scenario(h, live, BUS_SCENARIO_NONE, none);
     unwant_missing(h);
 }
@@ -335,9 +335,9 @@ static bus_err open_bus(work_host_daemon *h)
 {
     const bus_daemon_settings *d = &h->settings->daemon;
     bus_wake wake = bus_waker_as_wake(h->waker);
-    bus_conn_opts conn = bus_conn_opts_of(d, "workhostd", BUS_SIDE_LIVE, BUS_PROFILE_LATENCY);
+    bus_conn_opts conn = bus_conn_opts_of(d, "workhostd", h->side, BUS_PROFILE_LATENCY);
     bus_publisher_opts publisher = {.conn = conn, .wake = wake, .on_ack = on_ack, .on_ack_ctx = h};
-    bus_registry_opts registry = {.elevated = true, .wake = wake};
+    bus_registry_opts registry = {.elevated = h->has_live, .wake = wake};
     bus_lease_opts lease = {.bucket = "leases",
                             .key = "workhostd",
                             .holder = h->replica,
@@ -375,6 +375,8 @@ bus_err work_host_start(bus_daemon *daemon, void *settings, void **state)
     *state = h;
     h->daemon = daemon;
     h->settings = settings;
+    h->has_live = strcmp(h->settings->side, "research") != 0;
+    h->side = h->has_live ? BUS_SIDE_LIVE : BUS_SIDE_RESEARCH;
     h->epoch_ms = bus_now_wall().ns / 1000000;
     gethostname(name, sizeof name - 1);
     snprintf(h->replica, sizeof h->replica, "%s.%d.%lld", name, (int)getpid(),

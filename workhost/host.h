@@ -13,6 +13,7 @@
 
 typedef struct {
     bus_daemon_settings daemon; // first
+    const char *side;           // "all", or of two accounts: "live", "research"
     const char *workers_dir, *builtin_dir, *code_dir;
     bus_span call_limit, lease;
     bus_config_list allowed_code_hosts;
@@ -25,6 +26,8 @@ typedef struct work_waiting work_waiting; // manager.c
 typedef struct work_host_daemon {
     bus_daemon *daemon;
     const work_settings *settings;
+    bus_side side; // of the connection
+    bool has_live; // scenario LIVE is run here
     char builtin_dir[512], code_dir[512], replica[96];
     bus_conn *conn;
     bus_clock_feed *clock;

@@ -8,6 +8,11 @@
 #define AT(field) BUS_CONFIG_FIELD(work_settings, field)
 
 static const bus_config_row rows[] = {
+    {.name = "side",
+     .offset = AT(side),
+     .preset = "all",
+     .choices = "all|live|research",
+     .help = "whose scenarios: all, or with two accounts those of the one it is a user of"},
     {.name = "workers_dir",
      .offset = AT(workers_dir),
      .help = "folder of worker declarations (*.yaml)"},

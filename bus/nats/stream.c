@@ -37,24 +37,49 @@ static bus_err subjects_of(json_t **out, const bus_stream_def *def)
     return BUS_OK;
 }
 
-// The fields of recording.md, "Streams", and no others.
-static bus_err ours(json_t **out, const bus_conn *conn, const bus_stream_def *def)
+// What only a stream has that is published to.
+static bus_err add_own(json_t *row, const bus_conn *conn, const bus_stream_def *def)
 {
     json_t *subjects = NULL;
     bus_err err = subjects_of(&subjects, def);
     if (err)
         return err;
-    json_t *row = json_pack(
-        "{s:s, s:o, s:s, s:I, s:I, s:I, s:I, s:i, s:b}", "name", def->name, "subjects", subjects,
-        "description", def->description ? def->description : "", "max_bytes",
-        (json_int_t)(def->bytes_max ? def->bytes_max : -1), "max_age", (json_int_t)def->age_max.ns,
-        "max_msg_size", (json_int_t)(def->message_bytes_max ? def->message_bytes_max : -1),
-        "duplicate_window", (json_int_t)duplicates_of(def), "num_replicas",
-        def->replicas ? def->replicas : 1, "allow_direct", (int)def->allow_direct);
-    if (!row)
-        return bus_fail(BUS_EINVAL, "stream '%s': a text is not UTF-8", def->name);
+    json_object_set_new(row, "subjects", subjects);
+    json_object_set_new(row, "duplicate_window", json_integer((json_int_t)duplicates_of(def)));
     if (bus_conn_broker(conn) >= BROKER_BATCHED)
         json_object_set_new(row, "allow_batched", json_boolean(def->allow_batched));
+    return BUS_OK;
+}
+
+// One prefix a mirror, or two would get each other's messages.
+static bus_err add_mirror(json_t *row, const bus_stream_def *def)
+{
+    char deliver[BUS_API_SUBJECT];
+    snprintf(deliver, sizeof deliver, "%s.%s", def->mirror_deliver, def->name);
+    json_t *mirror = json_pack("{s:s, s:{s:s, s:s}}", "name", def->name, "external", "api",
+                               def->mirror_api, "deliver", deliver);
+    if (!mirror)
+        return bus_fail(BUS_EINVAL, "stream '%s': a subject is not UTF-8", def->name);
+    json_object_set_new(row, "mirror", mirror);
+    return BUS_OK;
+}
+
+// The fields of recording.md, "Streams", and no others.
+static bus_err ours(json_t **out, const bus_conn *conn, const bus_stream_def *def)
+{
+    json_t *row = json_pack(
+        "{s:s, s:s, s:I, s:I, s:I, s:i, s:b}", "name", def->name, "description",
+        def->description ? def->description : "", "max_bytes",
+        (json_int_t)(def->bytes_max ? def->bytes_max : -1), "max_age", (json_int_t)def->age_max.ns,
+        "max_msg_size", (json_int_t)(def->message_bytes_max ? def->message_bytes_max : -1),
+        "num_replicas", def->replicas ? def->replicas : 1, "allow_direct", (int)def->allow_direct);
+    if (!row)
+        return bus_fail(BUS_EINVAL, "stream '%s': a text is not UTF-8", def->name);
+    bus_err err = def->mirror_api ? add_mirror(row, def) : add_own(row, conn, def);
+    if (err) {
+        json_decref(row);
+        return err;
+    }
     *out = row;
     return BUS_OK;
 }
@@ -90,7 +115,7 @@ static bool merge(json_t *config, json_t *row)
 static void overlap_of(bus_conn *conn, const bus_stream_def *def, char *name, size_t cap)
 {
     *name = '\0';
-    for (size_t i = 0; def->subjects[i] && !*name; i++) {
+    for (size_t i = 0; def->subjects && def->subjects[i] && !*name; i++) {
         json_t *body = json_pack("{s:s}", "subject", def->subjects[i]), *answer = NULL;
         if (bus_api_call(&answer, conn, "$JS.API.STREAM.NAMES", body) == BUS_OK) {
             size_t at;

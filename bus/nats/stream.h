@@ -9,7 +9,10 @@
 
 typedef struct {
     const char *name;
-    const char *const *subjects; // ends with NULL
+    const char *const *subjects; // ends with NULL; of a mirror: not looked at
+    // A mirror of the stream of this name in another account, whose JetStream API this account sees below
+    // `mirror_api` and which delivers below `mirror_deliver`; NULL: a stream of its own.
+    const char *mirror_api, *mirror_deliver;
     const char *description;
     int64_t bytes_max;         // 0: no limit; oldest out first
     bus_span age_max;          // 0: no limit

@@ -67,10 +67,10 @@ class Stack:
     def __getitem__(self, name: str) -> Daemon:
         return self.daemons[name]
 
-    def lane(self, *args, input: bytes | None = None, timeout: float = 60, check: bool = True):
+    def lane(self, *args, input: bytes | None = None, timeout: float = 60, check: bool = True, env=None):
         """Runs `lane`; check=True wants exit code 0. Returns the subprocess result, with text output."""
         result = subprocess.run([str(program("lane")), *map(str, args)], input=input, timeout=timeout * PATIENCE,
-                                capture_output=True, cwd=self.folder, env=self.environment())
+                                capture_output=True, cwd=self.folder, env={**self.environment(), **(env or {})})
         result.stdout, result.stderr = result.stdout.decode(), result.stderr.decode()
         assert not check or result.returncode == 0, f"lane {' '.join(map(str, args))}: exit {result.returncode}\n{result.stderr}{result.stdout}"
         return result

@@ -1,0 +1,80 @@
+"""The whole spine on two accounts: what LIVE records RESEARCH has too, and decides the same from it."""
+
+import json
+import os
+import re
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from support import spine
+from support.bus import Bus
+from support.sides import SidesBroker, make_credentials
+from support.stack import Stack
+
+
+@pytest.fixture
+def sides(tmp_path):
+    """A broker with the two accounts, and a stack without daemons on it."""
+    broker = SidesBroker(tmp_path / "broker", make_credentials(tmp_path / "credentials")).start()
+    stack = Stack(tmp_path, broker)
+    yield stack
+    stack.stop()
+
+
+def bus_of(stack, user: str) -> Bus:
+    return Bus(stack.broker.url, user=user, password=stack.broker.password(user))
+
+
+def start_all(stack, fast: int = 5, slow: int = 20):
+    """Every daemon, each as a user of its own; returns the venue."""
+    env = stack.broker.env
+    stack.start("stored", env=env("stored"))
+    venue = spine.Venue(stack.start("simexd", "--listen", "127.0.0.1:0"))
+    stack.start("feedd", "--ws-url", f"ws://{venue.address}", "--rest-url", f"http://{venue.address}", env=env("feedd"))
+    folder = stack.folder / "workers"
+    folder.mkdir(exist_ok=True)
+    (folder / "sma.yaml").write_text(
+        spine.DECLARATION.format(workers=spine.BUILD / "workers", fast=fast, slow=slow))
+    for side, name in (("live", "workhostd"), ("research", "research-workhostd")):
+        stack.start("workhostd", "--side", side, "--workers-dir", folder, "--code-dir", stack.folder / f"code-{side}",
+                    env=env(name), as_name=name)
+    return venue
+
+
+def wait_signals(bus, count: int):
+    spine.wait_for(lambda: bus.stream_state("SC_LIVE").last_seq >= count, 60,
+                   lambda: f"{bus.stream_state('SC_LIVE').last_seq} of {count} signals are recorded")
+
+
+def same_records(live, research, stream: str, last: int) -> int:
+    """Holds the mirror to the original, message by message; returns how many were compared."""
+    pairs = list(zip(live.read(stream, to_seq=last), research.read(stream, to_seq=last), strict=True))
+    for a, b in pairs:
+        assert a.metadata.sequence.stream == b.metadata.sequence.stream
+        assert (a.subject, a.data, a.headers, a.metadata.timestamp) == (b.subject, b.data, b.headers, b.metadata.timestamp)
+    return len(pairs)
+
+
+def test_the_spine_runs_on_two_accounts_and_research_decides_as_live_did(sides):
+    start_all(sides)
+    live, research = bus_of(sides, "operator"), bus_of(sides, "researcher")
+    wait_signals(live, 20)
+    researcher = sides.broker.env("researcher")
+    recorded = live.stream_state("ACT").last_seq
+    spine.wait_for(lambda: research.stream_state("ACT").last_seq >= recorded, 30, "the mirror of ACT does not follow")
+
+    sides.lane("scenario", "create", "bt1", "--market", "hyp.mon", "--strategy", "sma", env=researcher)
+    sides.lane("replay", "start", "ACT", "--selector", "mon", "--scenario", "bt1", "--speed", "max", "--wait",
+               env=researcher, timeout=180)
+    result = sides.lane("diff", "LIVE", "bt1", env=researcher)
+    assert spine.first_number(r"^equal: (\d+) events", result.stdout) >= 10, result.stdout
+
+    assert same_records(live, research, "ACT", 500) == 500
+    decided = research.stream_state("SC_LIVE").last_seq
+    assert decided and same_records(live, research, "SC_LIVE", decided) == decided
+    assert sides.broker.refusals() == []
+    live.close()
+    research.close()
