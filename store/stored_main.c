@@ -41,19 +41,20 @@ typedef struct {
     }
 #define YEARS_MS(n) ((n)*INT64_C(366) * 86400000)
 
-#define TEXT(name_, secret_, help_)                                                                \
+#define TEXT(name_, secret_, file_, help_)                                                         \
     {                                                                                              \
         .name = #name_, .offset = BUS_CONFIG_FIELD(settings, name_), .secret = (secret_),          \
-        .help = (help_)                                                                            \
+        .file = (file_), .help = (help_)                                                           \
     }
 
 static const bus_config_row rows[] = {
-    TEXT(research_url, false, "broker of RESEARCH; empty: nats_url"),
-    TEXT(research_creds, false, "credentials file there: RESEARCH is an account of its own"),
-    TEXT(research_user, false, "user there: RESEARCH is an account of its own"),
-    TEXT(research_password, true, "password of research_user"),
-    TEXT(research_token, true, "broker token there"),
-    TEXT(research_ca, false, "CA file there; empty: nats_ca"),
+    TEXT(research_url, false, BUS_FILE_ANY, "broker of RESEARCH; empty: nats_url"),
+    TEXT(research_creds, false, BUS_FILE_SECRET,
+         "credentials file there: RESEARCH is an account of its own"),
+    TEXT(research_user, false, BUS_FILE_ANY, "user there: RESEARCH is an account of its own"),
+    TEXT(research_password, true, BUS_FILE_ANY, "password of research_user"),
+    TEXT(research_token, true, BUS_FILE_ANY, "broker token there"),
+    TEXT(research_ca, false, BUS_FILE_TRUSTED, "CA file there; empty: nats_ca"),
     SIZE("act_bytes", limits.act_bytes, "4GiB", "size of stream ACT; the oldest go first"),
     SPAN("act_age", limits.act_age, "24h", 1000, YEARS_MS(50), "age of the oldest in ACT"),
     SIZE("scenario_bytes", limits.scenario_bytes, "1GiB", "size of each scenario's stream"),

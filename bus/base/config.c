@@ -9,7 +9,7 @@
 #include "bus/base/config_help.h"
 #include "bus/base/config_value.h"
 
-enum { NAME_CAP = 80 };
+enum { NAME_CAP = 80, WARNINGS_MAX = 8, WARNING_CAP = 1200 };
 
 // What one row holds: its text (a list's items are parts of one buffer) and where it came from.
 typedef struct {
@@ -27,7 +27,7 @@ struct bus_config {
     value *values;
     char *path;        // the file's, or NULL
     bool path_is_must; // named, so it has to exist
-    char warning[300];
+    char *warning[WARNINGS_MAX];
 };
 
 // --- values ------------------------------------------------------------------------------------------
@@ -105,6 +105,47 @@ static bus_err apply_presets(bus_config *config)
     return bus_note(err, "default");
 }
 
+// --- permissions -------------------------------------------------------------------------------------
+
+static void warn_of(bus_config *config, const char *path, bus_file_use use, const char *setting)
+{
+    char why[WARNING_CAP];
+    int at = 0;
+    while (at < WARNINGS_MAX && config->warning[at])
+        at++;
+    if (at == WARNINGS_MAX || !bus_secrets_loose(path, use, why, sizeof why))
+        return;
+    if (asprintf(&config->warning[at], "%s %s", setting, why) < 0)
+        config->warning[at] = NULL;
+}
+
+static bool is_set(const bus_config *config, size_t i)
+{
+    return config->values[i].text && *config->values[i].text;
+}
+
+static void check_files(bus_config *config, bool secret_in_file)
+{
+    if (config->path)
+        warn_of(config, config->path, secret_in_file ? BUS_FILE_SECRET : BUS_FILE_TRUSTED,
+                "config");
+    for (size_t i = 0; i < config->row_count; i++) {
+        if (is_set(config, i))
+            warn_of(config, config->values[i].text, config->spec->rows[i].file,
+                    config->spec->rows[i].name);
+    }
+}
+
+bool bus_config_holds_secret(const bus_config *config)
+{
+    for (size_t i = 0; i < config->row_count; i++) {
+        const bus_config_row *row = &config->spec->rows[i];
+        if ((row->secret || row->file == BUS_FILE_SECRET) && is_set(config, i))
+            return true;
+    }
+    return false;
+}
+
 // --- file and environment ----------------------------------------------------------------------------
 
 // A sequence's items become one comma-separated text; an item with a comma in it cannot.
@@ -145,7 +186,7 @@ static bus_err apply_file_row(bus_config *config, const bus_config_file *file, s
     return bus_note(err, "config %s: line %d", config->path, bus_config_file_line(file, i));
 }
 
-static bus_err apply_file(bus_config *config)
+static bus_err apply_file(bus_config *config, bool *has_secret)
 {
     bus_config_file *file = NULL;
     if (!config->path)
@@ -157,12 +198,7 @@ static bus_err apply_file(bus_config *config)
         if (!bus_config_file_line(file, i))
             continue;
         err = apply_file_row(config, file, i);
-        unsigned mode = bus_config_file_mode(file);
-        if (!err && config->spec->rows[i].secret && (mode & 077) && !config->warning[0])
-            snprintf(config->warning, sizeof config->warning,
-                     "config %s holds the secret '%s' and others may read it (mode %03o): "
-                     "chmod 600 it",
-                     config->path, config->spec->rows[i].name, mode);
+        *has_secret = *has_secret || config->spec->rows[i].secret;
     }
     bus_config_file_close(file);
     return err;
@@ -178,6 +214,8 @@ static bus_err apply_environment(bus_config *config)
         const char *text = getenv(name);
         if (text)
             err = bus_note(set_changed(config, i, text), "environment %s", name);
+        if (config->spec->rows[i].secret)
+            bus_secrets_wipe(name);
     }
     return err;
 }
@@ -375,6 +413,7 @@ bus_err bus_config_load(bus_config **out, const bus_config_spec *spec, void *set
                         char **argv, bus_config_list *rest, bool *finished)
 {
     bus_err err = BUS_OK;
+    bool secret_in_file = false;
     line l = {.argc = argc, .argv = argv};
     *finished = false;
     bus_config *config = calloc(1, sizeof *config);
@@ -393,9 +432,10 @@ bus_err bus_config_load(bus_config **out, const bus_config_spec *spec, void *set
     if (err || *finished)
         goto done;
     if ((err = apply_presets(config)) || (err = choose_path(config)) ||
-        (err = apply_file(config)) || (err = apply_environment(config)) ||
+        (err = apply_file(config, &secret_in_file)) || (err = apply_environment(config)) ||
         (err = apply_flags(config)))
         goto done;
+    check_files(config, secret_in_file);
     *out = config;
     config = NULL;
 done:
@@ -412,14 +452,16 @@ void bus_config_free(bus_config *config)
         free(config->values[i].items);
         free(config->values[i].flag_text);
     }
+    for (int i = 0; i < WARNINGS_MAX; i++)
+        free(config->warning[i]);
     free(config->values);
     free(config->path);
     free(config);
 }
 
-const char *bus_config_warning(const bus_config *config)
+const char *bus_config_warning(const bus_config *config, int i)
 {
-    return config->warning;
+    return i < WARNINGS_MAX ? config->warning[i] : NULL;
 }
 
 void bus_config_each(const bus_config *config,

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "bus/base/err.h"
+#include "bus/base/secrets.h"
 #include "bus/base/time.h"
 
 typedef enum {
@@ -38,6 +39,7 @@ typedef struct {
     bool secret;         // not accepted as a flag; shown as ***
     char letter;         // a short flag, or 0
     const char *choices; // TEXT: what is allowed, "text|json"; NULL: any
+    bus_file_use file;   // TEXT that is a path: who may do what with that file
 } bus_config_row;
 
 #define BUS_CONFIG_FIELD(type, field) offsetof(type, field)
@@ -61,8 +63,11 @@ typedef struct bus_config bus_config; // owns every string and list in the setti
 bus_err bus_config_load(bus_config **out, const bus_config_spec *spec, void *settings, int argc,
                         char **argv, bus_config_list *rest, bool *finished);
 void bus_config_free(bus_config *config);
-// bus_config_warning: what the user should know about the file (a secret that others can read), or "".
-const char *bus_config_warning(const bus_config *config);
+// bus_config_warning: what the user should know about the files (a secret that others can read), one sentence for
+// each i from 0; NULL: no more.
+const char *bus_config_warning(const bus_config *config, int i);
+// bus_config_holds_secret: a secret, or a file that holds one, is set.
+bool bus_config_holds_secret(const bus_config *config);
 // bus_config_each reports settings that differ from their default, one "name=value" a call.
 void bus_config_each(const bus_config *config,
                      void (*fn)(void *ctx, const char *name, const char *value), void *ctx);

@@ -23,7 +23,6 @@ struct bus_config_file {
     size_t row_count;
     char *bytes;
     size_t len;
-    unsigned mode;
     int *line; // of each row's key
     cyaml_schema_field_t *fields;
     slot *slots;
@@ -104,7 +103,6 @@ static bus_err read_bytes(bus_config_file *file)
                        FILE_BYTES_MAX);
         goto done;
     }
-    file->mode = st.st_mode & 0777;
     file->bytes = malloc((size_t)st.st_size + 1);
     if (!file->bytes) {
         err = bus_fail(BUS_ENOMEM, "file buffer");
@@ -284,9 +282,4 @@ size_t bus_config_file_list(const bus_config_file *file, size_t index, char ***i
         return 0;
     *items = file->slots[index].value;
     return file->slots[index].count;
-}
-
-unsigned bus_config_file_mode(const bus_config_file *file)
-{
-    return file->mode;
 }

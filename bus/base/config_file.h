@@ -16,6 +16,5 @@ void bus_config_file_close(bus_config_file *file);
 int bus_config_file_line(const bus_config_file *file, size_t index);
 const char *bus_config_file_text(const bus_config_file *file, size_t index); // never NULL
 size_t bus_config_file_list(const bus_config_file *file, size_t index, char ***items);
-unsigned bus_config_file_mode(const bus_config_file *file); // permission bits
 
 #endif

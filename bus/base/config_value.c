@@ -158,6 +158,11 @@ bus_err bus_config_value_set(const bus_config_row *row, const char *text, void *
     bus_err err;
     switch (row->kind) {
     case BUS_CONFIG_TEXT:
+        if (strstr(text, "://") && bus_secrets_in_url(text))
+            return bus_fail(BUS_EINVAL,
+                            "'%s' is a URL with a user or password in it, which command lines and "
+                            "logs would show: use the settings for them",
+                            row->name);
         if (row->choices && !is_choice(row->choices, text))
             return bus_fail(BUS_EINVAL, "'%s' is '%.80s'; it is one of %s", row->name, text,
                             row->choices);

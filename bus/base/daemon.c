@@ -228,6 +228,7 @@ static const bus_config_row common_rows[] = {
     {.name = "nats_creds",
      .offset = COMMON(nats_creds),
      .shared = true,
+     .file = BUS_FILE_SECRET,
      .help = "credentials file of the broker"},
     {.name = "nats_user",
      .offset = COMMON(nats_user),
@@ -246,6 +247,7 @@ static const bus_config_row common_rows[] = {
     {.name = "nats_ca",
      .offset = COMMON(nats_ca),
      .shared = true,
+     .file = BUS_FILE_TRUSTED,
      .help = "CA file: TLS to the broker, with verification"},
     {.name = "clock",
      .offset = COMMON(clock),
@@ -294,11 +296,13 @@ static bus_err load_settings(bus_daemon *daemon, int argc, char **argv, bool *fi
 {
     bus_log_level level = BUS_LOG_INFO;
     bus_err err = merge_rows(daemon);
+    bus_secrets_protect(false);
     if (!err)
         err = bus_config_load(&daemon->config, &daemon->config_spec, daemon->settings, argc, argv,
                               &daemon->args, finished);
     if (err || *finished)
         return err;
+    bus_secrets_protect(bus_config_holds_secret(daemon->config));
     if (daemon->args.count)
         return bus_fail(BUS_EUSAGE, "'%.80s' is no flag, and %s takes nothing else; see --help",
                         daemon->args.item[0], daemon->spec->config.program);
@@ -307,8 +311,8 @@ static bus_err load_settings(bus_daemon *daemon, int argc, char **argv, bool *fi
         return err;
     bus_log_init(daemon->spec->config.program, level,
                  strcmp(daemon->settings->log_format, "json") == 0 ? BUS_LOG_JSON : BUS_LOG_TEXT);
-    if (*bus_config_warning(daemon->config))
-        bus_warn("%s", bus_config_warning(daemon->config));
+    for (int i = 0; bus_config_warning(daemon->config, i); i++)
+        bus_warn("%s", bus_config_warning(daemon->config, i));
     bus_config_each(daemon->config, log_setting, NULL);
     return BUS_OK;
 }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "bus/base/log.h"
+#include "bus/base/secrets.h"
 #include "bus/nats/info.h"
 #include "bus/nats/wait.h"
 
@@ -60,6 +61,10 @@ static bus_err check_urls(const char *urls)
     if (!copy)
         return bus_fail(BUS_ENOMEM, "broker URL");
     int count = 0;
+    if (bus_secrets_in_url(urls))
+        err = bus_fail(BUS_EINVAL,
+                       "a broker URL has a user or password in it, which logs would show: give "
+                       "them apart (nats_user, nats_password, nats_token)");
     for (char *url = strtok_r(copy, ", ", &save); url && !err; url = strtok_r(NULL, ", ", &save)) {
         natsOptions *probe = NULL;
         natsStatus status = natsOptions_Create(&probe);
@@ -265,7 +270,8 @@ static natsStatus set_options(natsOptions *no, const bus_link_opts *opts, bus_li
         s = natsOptions_SetUserCredentialsFromFiles(no, o->creds, NULL);
     if (s == NATS_OK && *o->ca)
         s = natsOptions_LoadCATrustedCertificates(no, o->ca);
-    if (s == NATS_OK && *o->ca)
+    // The library itself reads nothing out of "tls://". It verifies chain and host as long as nobody tells it not to.
+    if (s == NATS_OK && (*o->ca || strstr(o->url, "tls://")))
         s = natsOptions_SetSecure(no, true);
     if (s == NATS_OK && socket)
         s = set_owner(no, link);
@@ -317,7 +323,9 @@ static bus_link_result open_link(bus_link **out, const bus_link_opts *opts, bus_
         if (link && link->fd >= 0)
             close(link->fd);
         free(link);
-        snprintf(why, BUS_LINK_WHY, "broker at %s: %s", opts->opts.url, natsStatus_GetText(s));
+        const char *words = nats_GetLastError(NULL);
+        snprintf(why, BUS_LINK_WHY, "broker at %s: %s%s%s", opts->opts.url, natsStatus_GetText(s),
+                 words && *words ? ": " : "", words && *words ? words : "");
         bool said_no = s == NATS_CONNECTION_AUTH_FAILED || s == NATS_NOT_PERMITTED ||
                        s == NATS_SECURE_CONNECTION_REQUIRED || s == NATS_SECURE_CONNECTION_WANTED ||
                        s == NATS_SSL_ERROR;
