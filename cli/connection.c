@@ -73,6 +73,7 @@ static bus_err take_context(lane_connection *out, const char *name)
         take_field(&out->token, context, "token");
         take_field(&out->creds, context, "creds");
         take_field(&out->ca, context, "ca");
+        out->file = strdup(path);
     }
     json_decref(context);
     return err;
@@ -113,6 +114,7 @@ void lane_connection_release(lane_connection *c)
     free(c->password);
     free(c->token);
     free(c->ca);
+    free(c->file);
 }
 
 bus_conn_opts lane_connection_opts(const lane_connection *c)

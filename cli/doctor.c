@@ -4,6 +4,7 @@
 #include <sys/statvfs.h>
 #include <sys/timex.h>
 
+#include "bus/base/secrets.h"
 #include "bus/nats/kv.h"
 #include "bus/nats/stream.h"
 #include "cli/http.h"
@@ -88,6 +89,72 @@ static json_t *ask(const doctor *d, const char *subject, bus_span timeout, bus_e
     return answer;
 }
 
+// --- who we are to it -------------------------------------------------------------------------------------
+
+// What of the system an account has: all of it, or its side of two. Names: schemas/specs/access.md, "Accounts".
+typedef enum { HAS_ALL, HAS_LIVE, HAS_RESEARCH, HAS_NONE } share;
+
+static share share_of(const char *account)
+{
+    if (strcmp(account, "LIVE") == 0)
+        return HAS_LIVE;
+    if (strcmp(account, "RESEARCH") == 0)
+        return HAS_RESEARCH;
+    return strcmp(account, "SYS") == 0 || strcmp(account, "WATCH") == 0 ? HAS_NONE : HAS_ALL;
+}
+
+// A user without permissions may do everything, also publish on sc.LIVE. *limited: it has some.
+static share check_rights(doctor *d, bool *limited)
+{
+    bus_err err;
+    char found[160];
+    json_t *answer = ask(d, "$SYS.REQ.USER.INFO", BUS_SPAN_S(1), &err);
+    json_t *me = json_object_get(answer, "data");
+    const char *user = json_string_value(json_object_get(me, "user"));
+    const char *account = json_string_value(json_object_get(me, "account"));
+    *limited = err || json_object_size(json_object_get(me, "permissions")) > 0;
+    snprintf(found, sizeof found, "user '%s' of account '%s', %s", user ? user : "",
+             account ? account : "?",
+             *limited ? "with permissions of its own"
+                      : "may publish and read everything, sc.LIVE too");
+    share has = err ? HAS_NONE : share_of(account ? account : "");
+    if (err)
+        say(d, WARN, "rights", "this user may only listen, so nothing more can be asked",
+            "ask as a user of LIVE or RESEARCH");
+    else
+        say(d, *limited ? OK : WARN, "rights", found,
+            "fine on one machine; for production use one account a side, with allow-lists");
+    json_decref(answer);
+    return has;
+}
+
+// What others may do with the files that the connection is made from.
+static void check_secrets(doctor *d)
+{
+    lane_connection c = {0};
+    char why[1200];
+    bool loose = false;
+    if (lane_connection_find(&c, &d->cli->args))
+        return;
+    const struct {
+        const char *path;
+        bus_file_use use;
+    } files[] = {
+        {c.file, c.password || c.token ? BUS_FILE_SECRET : BUS_FILE_TRUSTED},
+        {c.creds, BUS_FILE_SECRET},
+        {c.ca, BUS_FILE_TRUSTED},
+    };
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        if (!bus_secrets_loose(files[i].path, files[i].use, why, sizeof why))
+            continue;
+        say(d, WARN, "credentials", why, "then change what was in it: it may have been read");
+        loose = true;
+    }
+    if (!loose && (c.file || c.creds || c.ca))
+        say(d, OK, "credentials", "only the owner may read what is secret", "");
+    lane_connection_release(&c);
+}
+
 static void check_sync(doctor *d, const json_t *server)
 {
     char found[64];
@@ -167,12 +234,14 @@ static void check_storage(doctor *d, const json_t *server, const json_t *account
 }
 
 // The server as a whole, from its monitoring port, or over the bus where the account may ask. New reference.
-static json_t *ask_server(doctor *d)
+static json_t *ask_server(doctor *d, bool may_ask)
 {
     bus_err err;
     int status = 0;
     json_t *body = NULL;
     if (!lane_has(d->cli, "monitor")) {
+        if (!may_ask)
+            return NULL;
         json_t *answer = ask(d, "$SYS.REQ.SERVER.PING.JSZ", BUS_SPAN_MS(300), &err);
         body = json_incref(json_object_get(answer, "data"));
         json_decref(answer);
@@ -191,11 +260,16 @@ static json_t *ask_server(doctor *d)
     return body;
 }
 
-static void check_jetstream(doctor *d)
+static void check_jetstream(doctor *d, share has, bool limited)
 {
-    bus_err err;
+    bus_err err = BUS_OK;
+    json_t *server = ask_server(d, !limited || has == HAS_NONE);
+    if (has == HAS_NONE) {
+        check_sync(d, server);
+        json_decref(server);
+        return;
+    }
     json_t *account = ask(d, "$JS.API.INFO", d->cli->timeout, &err);
-    json_t *server = ask_server(d);
     if (!account || json_object_get(account, "error")) {
         say(d, FAIL, "jetstream", err ? bus_err_text() : "refused for this user",
             "the broker needs -js (or jetstream in its file) and this account the right to use it");
@@ -208,31 +282,20 @@ static void check_jetstream(doctor *d)
     json_decref(server);
 }
 
-// Who we are to the broker. A user without permissions may do everything, also publish on sc.LIVE.
-static void check_rights(doctor *d)
-{
-    bus_err err;
-    char found[160];
-    json_t *answer = ask(d, "$SYS.REQ.USER.INFO", d->cli->timeout, &err);
-    json_t *me = json_object_get(answer, "data");
-    const char *user = json_string_value(json_object_get(me, "user"));
-    const char *account = json_string_value(json_object_get(me, "account"));
-    bool limited = json_object_size(json_object_get(me, "permissions")) > 0;
-    snprintf(found, sizeof found, "user '%s' of account '%s', %s", user ? user : "",
-             account ? account : "?",
-             limited ? "with permissions of its own"
-                     : "may publish and read everything, sc.LIVE too");
-    say(d, limited ? OK : WARN, "rights", err ? bus_err_text() : found,
-        "fine on one machine; for production use one account a side, with allow-lists");
-    json_decref(answer);
-}
-
 // --- what should be there ------------------------------------------------------------------------------
 
-static const char *const streams[] = {"ACT",     "SC_LIVE", "EXEC", "LIFECYCLE",
-                                      "COMMAND", "DLQ",     NULL};
-static const char *const buckets[] = {"scenarios", "replays", "workers", "connections",
-                                      "config",    "leases",  NULL};
+// Source: schemas/specs/streams.md, "Two accounts".
+enum { NAMES_MAX = 8 };
+static const char *const streams[][NAMES_MAX] = {
+    [HAS_ALL] = {"ACT", "SC_LIVE", "EXEC", "LIFECYCLE", "COMMAND", "DLQ"},
+    [HAS_LIVE] = {"ACT", "SC_LIVE", "EXEC", "LIFECYCLE", "COMMAND", "DLQ"},
+    [HAS_RESEARCH] = {"ACT", "SC_LIVE", "LIFECYCLE", "COMMAND", "DLQ"},
+};
+static const char *const buckets[][NAMES_MAX] = {
+    [HAS_ALL] = {"scenarios", "replays", "workers", "connections", "config", "leases"},
+    [HAS_LIVE] = {"scenarios", "workers", "connections", "config", "leases"},
+    [HAS_RESEARCH] = {"scenarios", "replays", "workers", "config", "leases"},
+};
 
 static void add_name(void *ctx, const bus_stream_info *info)
 {
@@ -258,7 +321,7 @@ static void add_bucket(void *ctx, const char *bucket, uint64_t values, uint64_t 
     json_object_set_new(ctx, bucket, json_integer((json_int_t)values));
 }
 
-static void check_stores(doctor *d)
+static void check_stores(doctor *d, share has)
 {
     static const char advice[] = "start stored: it makes and keeps them";
     char missing[256];
@@ -267,9 +330,9 @@ static void check_stores(doctor *d)
         bus_kv_buckets(d->cli->conn, add_bucket, kv)) {
         say(d, FAIL, "streams", bus_err_text(), advice);
     } else {
-        missing_of(have, "", streams, missing, sizeof missing);
+        missing_of(have, "", streams[has], missing, sizeof missing);
         say(d, missing[0] ? FAIL : OK, "streams", missing[0] ? missing : "all there", advice);
-        missing_of(kv, "", buckets, missing, sizeof missing);
+        missing_of(kv, "", buckets[has], missing, sizeof missing);
         say(d, missing[0] ? FAIL : OK, "buckets", missing[0] ? missing : "all there", advice);
         json_int_t dead = json_integer_value(json_object_get(have, "DLQ"));
         snprintf(missing, sizeof missing, "%lld", (long long)dead);
@@ -344,6 +407,21 @@ static void check_feeds(doctor *d)
         "nothing arrives from a venue: start feedd, see `lane connections`");
 }
 
+static void check_system(doctor *d)
+{
+    bool limited;
+    share has = check_rights(d, &limited);
+    check_jetstream(d, has, limited);
+    if (has == HAS_NONE)
+        return;
+    check_stores(d, has);
+    if (has != HAS_RESEARCH)
+        check_live(d);
+    check_daemons(d);
+    if (has != HAS_RESEARCH)
+        check_feeds(d);
+}
+
 static int run_doctor(lane_cli *cli)
 {
     doctor d = {.cli = cli};
@@ -354,14 +432,9 @@ static int run_doctor(lane_cli *cli)
         return lane_fail(cli, err);
     check_clock(&d);
     check_files(&d);
-    if (check_broker(&d)) {
-        check_jetstream(&d);
-        check_rights(&d);
-        check_stores(&d);
-        check_live(&d);
-        check_daemons(&d);
-        check_feeds(&d);
-    }
+    check_secrets(&d);
+    if (check_broker(&d))
+        check_system(&d);
     return d.failed ? 1 : 0;
 }
 

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "bus/base/secrets.h"
+
 static volatile sig_atomic_t interrupted;
 
 static void on_signal(int signal_number)
@@ -104,6 +106,7 @@ bus_err lane_connect(lane_cli *cli)
     bus_err err = lane_connection_find(&found, &cli->args);
     if (!err) {
         bus_conn_opts opts = lane_connection_opts(&found);
+        bus_secrets_protect(found.password || found.token || found.creds);
         err = bus_conn_open(&cli->conn, &opts);
     }
     if (!err)

@@ -29,6 +29,7 @@ bus_err lane_opt_span(const lane_cli *cli, const char *name, const char *otherwi
 // --- connection ---------------------------------------------------------------------------------------
 typedef struct {
     char *url, *creds, *user, *password, *token, *ca; // malloc'ed or NULL
+    char *file; // the context file that some of it comes from, or NULL
 } lane_connection;
 // lane_connection_find: the settings, from options, the nats CLI's context, or the environment.
 bus_err lane_connection_find(lane_connection *out, const lane_args *args);

@@ -214,7 +214,7 @@ static bus_err apply_environment(bus_config *config)
         const char *text = getenv(name);
         if (text)
             err = bus_note(set_changed(config, i, text), "environment %s", name);
-        if (config->spec->rows[i].secret)
+        if (row->secret)
             bus_secrets_wipe(name);
     }
     return err;

@@ -81,7 +81,7 @@ bus_err work_outbox_open(work_outbox **out, bus_conn *conn, const work_plan *pla
     o->confirm = confirm_fn;
     o->confirm_ctx = confirm_ctx;
     snprintf(o->stream, sizeof o->stream, "SC_%s", plan->scenario);
-    bus_registry_opts registry = {.elevated = true};
+    bus_registry_opts registry = {.elevated = strcmp(plan->scenario, "LIVE") == 0};
     bus_publisher_opts publisher = {.conn = plan->conn,
                                     .window_msgs_max = WINDOW,
                                     .on_ack = on_ack,
@@ -259,6 +259,7 @@ static work_outbox_result ask_registry(work_outbox *o, const char *subject)
     case BUS_REGISTRY_YES:
         return WORK_OUTBOX_SENT;
     case BUS_REGISTRY_BAD:
+    case BUS_REGISTRY_NOT_ELEVATED:
         return WORK_OUTBOX_BAD;
     default: // a scenario that is gone has its runtime ended; until then nothing is lost
         return hold(o, bus_err_text());

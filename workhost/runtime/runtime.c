@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "bus/base/kill_point.h"
+#include "bus/base/secrets.h"
 #include "bus/nats/counters.h"
 #include "workhost/runtime/runtime_impl.h"
 
@@ -318,11 +319,18 @@ static bus_err connect_bus(runtime *r)
     return err;
 }
 
+// What the plan brings: the host's secrets, when it has any.
+static bool has_secret(const bus_conn_opts *conn)
+{
+    return *conn->password || *conn->token || *conn->creds;
+}
+
 static bus_err open_all(runtime *r, const char *scenario)
 {
     bus_err err;
     if ((err = work_runtime_read_plan(r)))
         return err;
+    bus_secrets_protect(has_secret(&r->plan.conn));
     init_log(r, scenario);
     if ((err = map_mark(r)))
         return err;
