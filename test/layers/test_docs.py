@@ -33,3 +33,11 @@ def test_make_targets_named_exist():
     targets = set(re.findall(r"^([a-z]+):", text("Makefile"), re.MULTILINE))
     named = {(page, t) for page in PAGES for t in re.findall(r"`make ([a-z]+)", text(page))}
     assert not {n for n in named if n[1] not in targets}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_tests_named_exist(page):
+    """`test_x.py::test_name`: a claim that names its test must not outlive it."""
+    lost = [f"{file}::{name}" for file, name in re.findall(r"`(test_\w+\.py)::(\w+)`", text(page))
+            if not any(f.endswith("/" + file) and f"def {name}(" in text(f) for f in files())]
+    assert not lost, f"{page}: {lost}"

@@ -78,3 +78,50 @@ def test_the_spine_runs_on_two_accounts_and_research_decides_as_live_did(sides):
     assert sides.broker.refusals() == []
     live.close()
     research.close()
+
+
+def test_a_scenario_is_made_on_its_side_alone(sides):
+    env = sides.broker.env
+    sides.start("stored", env=env("stored"))
+    for user, market, says in (("researcher", "act", "made on the LIVE side"), ("operator", "hyp.mon", "made in RESEARCH")):
+        refused = sides.lane("scenario", "create", "bt1", "--market", market, env=env(user), check=False)
+        assert refused.returncode == 1 and says in refused.stderr
+    sides.lane("scenario", "create", "real", "--market", "act", env=env("operator"))
+    sides.lane("scenario", "create", "bt1", "--market", "hyp.mon", env=env("researcher"))
+    sides.lane("scenario", "create", "paper", "--market", "act", "--portfolio", "hyp", env=env("researcher"))
+    names = {user: {s["id"] for s in sides.lane_json("scenario", "ls", env=env(user))}
+             for user in ("operator", "researcher")}
+    assert names == {"operator": {"LIVE", "real"}, "researcher": {"bt1", "paper"}}
+    sides.lane("scenario", "delete", "bt1", "--yes", "bt1", env=env("researcher"))
+    assert sides.broker.refusals() == []
+
+
+def test_doctor_knows_which_side_it_looks_at(sides):
+    env = sides.broker.env
+    sides.start("stored", env=env("stored"))
+    for user, code in (("operator", 0), ("researcher", 0), ("monitor", 0)):
+        found = {row["check"]: row for row in map(json.loads, sides.lane("doctor", "--json", env=env(user), check=False).stdout.splitlines())}
+        assert "fail" not in {row["verdict"] for row in found.values()}, found
+        assert ("scenario LIVE" in found) == (user == "operator")
+        assert found["rights"]["verdict"] == "ok"
+    assert sides.broker.refusals() == []
+    listener = sides.lane("doctor", env=env("viewer"), check=False)
+    assert "may only listen" in listener.stdout
+
+
+def test_the_death_of_the_broker_and_of_stored_is_healed_on_both_sides(sides):
+    venue = start_all(sides)
+    live, research = bus_of(sides, "operator"), bus_of(sides, "researcher")
+    wait_signals(live, 3)
+    sides["stored"].kill()
+    sides.broker.kill()
+    sides.broker.start()
+    sides.start("stored", env=sides.broker.env("stored"))
+    recorded = live.stream_state("ACT").last_seq
+    spine.wait_for(lambda: research.stream_state("ACT").last_seq > recorded, 60, "the mirror does not go on")
+    assert same_records(live, research, "ACT", recorded) == recorded
+    done = json.loads(live.kv("workers")["sc.LIVE.sma"])["done_seq"]
+    spine.wait_for(lambda: json.loads(research.kv("workers")["sc.LIVE.sma"])["done_seq"] >= done, 30,
+                   "the progress of LIVE is not copied")
+    live.close()
+    research.close()

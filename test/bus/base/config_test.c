@@ -328,6 +328,34 @@ Test(config, warns_of_a_secret_in_a_file_that_others_may_read)
     bus_config_free(l.config);
 }
 
+Test(config, refuses_a_url_with_a_login_and_does_not_repeat_it)
+{
+    loaded l;
+    load(&l, "--name nats://somebody:hunter2@host");
+    test_expect_err(l.err, BUS_EUSAGE);
+    cr_expect_not_null(strstr(bus_err_text(), "'name' is a URL with a user or password in it"));
+    cr_expect_null(strstr(bus_err_text(), "hunter2"));
+    load(&l, "--name nats://host/a@b");
+    test_ok(l.err);
+    bus_config_free(l.config);
+}
+
+Test(config, knows_whether_it_holds_a_secret_and_leaves_none_in_the_environment)
+{
+    loaded l;
+    load(&l, "");
+    test_ok(l.err);
+    cr_expect(!bus_config_holds_secret(l.config));
+    bus_config_free(l.config);
+    setenv("TRADELANE_TESTD_PASSWORD", "hunter2", 1);
+    load(&l, "");
+    test_ok(l.err);
+    cr_expect_str_eq(l.set.password, "hunter2");
+    cr_expect(bus_config_holds_secret(l.config));
+    cr_expect_null(getenv("TRADELANE_TESTD_PASSWORD"));
+    bus_config_free(l.config);
+}
+
 Test(config, help_shows_default_range_and_variable_of_every_row)
 {
     char path[300], text[8192];
