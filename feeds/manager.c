@@ -21,7 +21,7 @@ struct feed_manager {
     bus_waker *changed, *called;
     bus_timer *timer;
     bus_service *service;
-    bool bucket_made, dirty;
+    bool dirty;
 };
 
 typedef Virtufin__Websocketmanager__V1__Connection connection_message;
@@ -73,15 +73,9 @@ static void record_put(feed_manager *m)
                  "\"topic\":\"act.exchange.%s\",\"created_at\":\"%s\",\"auto_reconnect\":true}",
                  m->opts.connection_id, m->opts.url, kind_name[view.kind], m->opts.instance_id,
                  m->opts.venue, created);
-    bus_err err = BUS_OK;
-    if (!m->bucket_made)
-        err = bus_kv_ensure(
-            m->opts.conn,
-            &(bus_kv_def){.bucket = BUCKET, .description = "connections to venues", .history = 1});
-    m->bucket_made = !err;
-    if (!err)
-        err = bus_kv_put(m->opts.conn, BUCKET, m->opts.connection_id, (bus_view){json, (size_t)len},
-                         NULL);
+    // The bucket is stored's to make; until it has, nobody answers and that is known at once.
+    bus_err err = bus_kv_put(m->opts.conn, BUCKET, m->opts.connection_id,
+                             (bus_view){json, (size_t)len}, NULL);
     if (err)
         bus_debug("connection record: %s", bus_err_text());
     else

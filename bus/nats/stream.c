@@ -40,11 +40,11 @@ static bus_err subjects_of(json_t **out, const bus_stream_def *def)
 // What only a stream has that is published to.
 static bus_err add_own(json_t *row, const bus_conn *conn, const bus_stream_def *def)
 {
-    json_t *subjects = NULL;
-    bus_err err = subjects_of(&subjects, def);
+    json_t *list = NULL;
+    bus_err err = subjects_of(&list, def);
     if (err)
         return err;
-    json_object_set_new(row, "subjects", subjects);
+    json_object_set_new(row, "subjects", list);
     json_object_set_new(row, "duplicate_window", json_integer((json_int_t)duplicates_of(def)));
     if (bus_conn_broker(conn) >= BROKER_BATCHED)
         json_object_set_new(row, "allow_batched", json_boolean(def->allow_batched));
