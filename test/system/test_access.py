@@ -65,6 +65,9 @@ $JS.API.DIRECT.GET.KV_workers              . p p p p p p . .
 $JS.API.CONSUMER.CREATE.ACT.c1             p p p p p p p . .
 $JS.API.CONSUMER.CREATE.SC_LIVE.c1         . p p p p p p . .
 $JS.API.CONSUMER.CREATE.KV_workers.c1      . p p p p p p . .
+$JS.API.CONSUMER.CREATE.LIFECYCLE.c1       p p p p p p p . .
+$JS.API.CONSUMER.CREATE.DLQ.c1             p p p p p p p . .
+$JS.API.CONSUMER.CREATE.COMMAND.c1         . p p p p p p . .
 $JS.API.CONSUMER.DURABLE.CREATE.ACT.c1     . . . . . . . . .
 $JS.API.CONSUMER.MSG.NEXT.ACT.c1           p p p p p p p . .
 $JS.API.CONSUMER.DELETE.ACT.c1             p p p p p p p . .
