@@ -434,51 +434,6 @@ def test_a_broker_that_goes_away_costs_nothing(stack, bus, how):
 # --- connecting -------------------------------------------------------------------------------------------
 
 
-def certificate(folder):
-    """A certificate of its own CA for 127.0.0.1: (CA file, certificate, key)."""
-    ca, key, request, cert = (str(folder / n) for n in ("ca.pem", "key.pem", "request.pem", "cert.pem"))
-    ca_key = str(folder / "ca-key.pem")
-
-    def openssl(*args):
-        subprocess.run(["openssl", *args], check=True, capture_output=True)
-
-    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=test CA", "-keyout", ca_key,
-            "-out", ca)
-    openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-keyout", key, "-out", request)
-    (folder / "names").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
-    openssl("x509", "-req", "-in", request, "-CA", ca, "-CAkey", ca_key, "-CAcreateserial", "-days", "2",
-            "-extfile", str(folder / "names"), "-out", cert)
-    return ca, cert, key
-
-
-def start_tls_feed(stack, port, ca, ready):
-    return stack.start("feedd", "--ws-url", f"wss://localhost:{port}", "--rest-url", f"https://localhost:{port}",
-                       "--symbols", "BTCUSDT", "--venue-ca", ca, "--reconnect-min", "50ms", ready=ready)
-
-
-def test_a_venue_is_reached_over_tls_when_its_certificate_is_right(stack, bus, tmp_path):
-    ca, cert, key = certificate(tmp_path)
-    stack.start("stored")
-    simexd = stack.start("simexd", "--listen", "127.0.0.1:0", "--symbols", "BTCUSDT", "--tls-cert", cert, "--tls-key", key)
-    port = int(simexd.wait_line(r"listening venue=127\.0\.0\.1:(\d+)")[1])
-    start_tls_feed(stack, port, ca, ready=True)
-    wait_events(bus, lambda t: t.events("whole"))
-
-
-def test_a_venue_with_another_certificate_is_refused(stack, bus, tmp_path):
-    (tmp_path / "other").mkdir()
-    _, cert, key = certificate(tmp_path)
-    other, _, _ = certificate(tmp_path / "other")
-    stack.start("stored")
-    simexd = stack.start("simexd", "--listen", "127.0.0.1:0", "--symbols", "BTCUSDT", "--tls-cert", cert, "--tls-key", key)
-    port = int(simexd.wait_line(r"listening venue=127\.0\.0\.1:(\d+)")[1])
-    feedd = start_tls_feed(stack, port, other, ready=False)
-    feedd.wait_line("connection to wss://localhost:.*next try")
-    status, body = feedd.get("/health")
-    assert status == 503 and "venue" in body
-    assert not read_lane(bus).events("connected")
-
-
 def test_a_feed_waits_for_its_peers_and_gives_up_when_told(stack, bus):
     url = f"127.0.0.1:{free_port()}"
     feedd = stack.start("feedd", "--ws-url", f"ws://{url}", "--rest-url", f"http://{url}", "--symbols", "BTCUSDT",
