@@ -335,15 +335,19 @@ def test_a_paused_replay_is_stepped_sought_and_stopped(store):
         assert done.returncode == 1 and says in done.stderr, done.stderr
 
 
+def resume_when_joined(store, selector: str):
+    end = time.monotonic() + 10 * places.PATIENCE
+    while not store.lane_json("replay", "get", selector)[0]["participants"]:
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    store.lane("replay", "resume", selector)
+
+
 def test_who_takes_part_gets_everything_and_ends_with_the_replay(store):
     record_trades(store, 30)
     store.lane("replay", "start", "--selector", "mon", "--paused")
     reader = Background(store, "sub", "hyp.mon.exchange.>", "--join", "reader", "--json")
-    end = time.monotonic() + 10 * places.PATIENCE
-    while not store.lane_json("replay", "get", "mon")[0]["participants"]:
-        assert time.monotonic() < end
-        time.sleep(0.1)
-    store.lane("replay", "resume", "mon")
+    resume_when_joined(store, "mon")
     assert [json.loads(line)["seq"] for line in reader.lines()] == list(range(1, 31))
     assert store.lane("replay", "watch", "mon").stdout.startswith("mon finished")
     text = store.lane("replay", "get", "mon").stdout
@@ -355,7 +359,8 @@ def test_who_joins_before_there_is_a_replay_is_told_what_is_waited_for(store):
     reader = Background(store, "sub", "hyp.zz.exchange.>", "--join", "me", "--json", "--count", 2)
     said = reader.process.stderr.readline()
     assert "no replay runs on 'zz'" in said and "lane replay start --selector zz" in said
-    store.lane("replay", "start", "--selector", "zz")
+    store.lane("replay", "start", "--selector", "zz", "--paused")
+    resume_when_joined(store, "zz")
     assert [json.loads(line)["seq"] for line in reader.lines()] == [1, 2]
 
 
