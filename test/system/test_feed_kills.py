@@ -60,7 +60,7 @@ class Lives:
         for symbol in SYMBOLS:
             book, venue = tally.books[symbol], self.exchange.book(symbol, tally.books[symbol].last)
             assert [list(level) for level in book.levels("bids")] == venue["bids"]
-        return audit(self.exchange.log(), tally)
+        return audit(self.exchange, tally)
 
 
 def after_a_while(lives, dice):

@@ -85,8 +85,18 @@ def check_order(tally, sent, verdict):
     return numbers
 
 
+def subscribed_from(log):
+    """Of every channel that was ever queued to a connection, the number of its first such entry."""
+    first = {}
+    for entry in log:
+        if entry["connections"] and entry["recorded_ns"]:
+            first.setdefault((entry["symbol"], entry["channel"]), entry["n"])
+    return first
+
+
 def judge(log, tally, same_clock=True, up_to=None):
-    """A Verdict on every frame between the first one recorded and the last one, or entry `up_to` of the log.
+    """A Verdict on every frame of a subscribed channel between the first one recorded and the last one recorded on
+    any channel, or entry `up_to` of the log.
 
     same_clock: feed and exchange went by one clock, so that windows can be held against instants of sending.
     """
@@ -95,15 +105,17 @@ def judge(log, tally, same_clock=True, up_to=None):
         if entry["recorded_ns"] and entry["fault"] != "duplicate":
             sent.setdefault((entry["symbol"], entry["channel"], ids_of(entry)), entry)
     numbers = check_order(tally, sent, verdict)
+    subscribed = subscribed_from(log)
     if not numbers:
+        verdict.lost += [f"{key} was subscribed, and nothing at all is recorded" for key in subscribed]
         return verdict
-    recorded, channels = sorted(numbers), {key[:2] for key in tally.ids}
+    recorded = sorted(numbers)
     windows, ranges = Windows(tally, numbers), ranges_of(tally)
     end = recorded[-1] if up_to is None else up_to + 1
     there = set(recorded)
     for (symbol, channel, _), entry in sent.items():
         n = entry["n"]
-        if (symbol, channel) not in channels or not recorded[0] < n < end or n in there:
+        if not max(recorded[0], subscribed.get((symbol, channel), end) - 1) < n < end or n in there:
             continue
         verdict.in_gaps += 1
         ranged = any(a <= entry["first_id"] and entry["last_id"] <= b for a, b in ranges.get((symbol, channel), []))
@@ -115,8 +127,12 @@ def judge(log, tally, same_clock=True, up_to=None):
     return verdict
 
 
-def audit(log, tally):
-    """Asserts it for every frame between the first and the last one recorded; returns how many are in gaps only."""
-    verdict = judge(log, tally)
-    assert not verdict.faults, verdict.faults[0]
+def audit(exchange, tally, ended=False):
+    """Asserts it of a lane that was read before; returns how many frames are in gaps only.
+
+    ended: the venue has ended and the lane is quiet, so everything that was sent is held against it.
+    """
+    log = exchange.log()  # read after the lane: what is recorded must be in it
+    verdict = judge(log, tally, up_to=log[-1]["n"] if ended else None)
+    assert tally.ids and not verdict.faults, verdict.faults[0]
     return verdict.in_gaps
