@@ -283,11 +283,14 @@ static void wake_net(void *ctx)
 
 static void want_lease(feed *f)
 {
-    char holder[256];
+    char text[256];
     if (!bus_lease_poll(f->lease, &f->fence)) {
-        bus_lease_holder(f->lease, holder, sizeof holder);
-        snprintf(f->why, sizeof f->why, holder[0] ? "the lease is held by %s" : "no lease yet%s",
-                 holder);
+        if (*bus_lease_why(f->lease, text, sizeof text))
+            snprintf(f->why, sizeof f->why, "no lease yet: %s", text);
+        else if (*bus_lease_holder(f->lease, text, sizeof text))
+            snprintf(f->why, sizeof f->why, "the lease is held by %s", text);
+        else
+            snprintf(f->why, sizeof f->why, "no lease yet");
         return;
     }
     f->recall_due = bus_now_mono();

@@ -237,6 +237,7 @@ static bus_err open_lease(store_keeper *k)
 static void say_waiting(store_keeper *k)
 {
     char why[WHY];
+    char cause[WHY - 32];
     char holder[128] = "";
     if (k->lease)
         bus_lease_holder(k->lease, holder, sizeof holder);
@@ -244,6 +245,8 @@ static void say_waiting(store_keeper *k)
         snprintf(why, sizeof why, "the lease was not renewed in time; renewing it");
     else if (*holder)
         snprintf(why, sizeof why, "stored %s holds the lease; waiting for it", holder);
+    else if (k->lease && *bus_lease_why(k->lease, cause, sizeof cause))
+        snprintf(why, sizeof why, "taking the lease: %s", cause);
     else
         snprintf(why, sizeof why, "taking the lease");
     say(&k->lease_state, why);

@@ -6,7 +6,7 @@ typedef struct {
     const char *name, *help;
 } row;
 
-enum { ROWS = 9 };
+enum { ROWS = 10 };
 
 static void rows_of(work_cell_metrics *m, row out[ROWS])
 {
@@ -14,6 +14,8 @@ static void rows_of(work_cell_metrics *m, row out[ROWS])
         {&m->online, BUS_METRIC_GAUGE, "runtime_online", "1 while the scenario's runtime works"},
         {&m->inputs, BUS_METRIC_COUNTER, "runtime_inputs_total",
          "inputs the runtime took since it was started"},
+        {&m->passed_over, BUS_METRIC_COUNTER, "runtime_inputs_passed_over_total",
+         "inputs among them that were no events"},
         {&m->position, BUS_METRIC_GAUGE, "runtime_position_sequence",
          "sequence of the market's stream up to which all its workers are"},
         {&m->restarts, BUS_METRIC_COUNTER, "runtime_restarts_total",
@@ -60,6 +62,7 @@ void work_cell_metrics_take(work_cell_metrics *m, const work_mark *mark, bool on
     if (!mark)
         return;
     bus_metric_set(&m->inputs, (int64_t)atomic_load(&mark->processed));
+    bus_metric_set(&m->passed_over, (int64_t)atomic_load(&mark->passed_over));
     bus_metric_set(&m->position, (int64_t)atomic_load(&mark->position));
     bus_histogram_copy(&m->lag.histogram, &mark->lag);
     bus_histogram_copy(&m->waits.histogram, &mark->waits);

@@ -7,7 +7,8 @@
 #include "workhost/runtime/mark.h"
 
 typedef struct {
-    bus_metric online, inputs, position, restarts, deaths, failures, letters, lag, waits;
+    bus_metric online, inputs, passed_over, position, restarts, deaths, failures, letters, lag,
+        waits;
     char label[64];
 } work_cell_metrics;
 

@@ -190,14 +190,17 @@ bool work_host_may_act(const work_host_daemon *h)
 
 bus_err work_host_ready(const work_host_daemon *h)
 {
-    char holder[128];
+    char text[256];
     uint64_t fence;
     bool held = bus_lease_poll(h->lease, &fence);
     if (!held && fence)
         return bus_fail(BUS_EUNAVAILABLE, "the lease was not renewed in time; renewing it");
+    if (!held && *bus_lease_why(h->lease, text, sizeof text))
+        return bus_fail(BUS_EUNAVAILABLE, "no lease yet: %s", text);
+    if (!held && *bus_lease_holder(h->lease, text, sizeof text))
+        return bus_fail(BUS_EUNAVAILABLE, "another workhostd is at work (%s)", text);
     if (!held)
-        return bus_fail(BUS_EUNAVAILABLE, "another workhostd is at work (%s)",
-                        bus_lease_holder(h->lease, holder, sizeof holder));
+        return bus_fail(BUS_EUNAVAILABLE, "taking the lease");
     return h->loaded ? BUS_OK : bus_fail(BUS_EUNAVAILABLE, "the workers are not loaded yet");
 }
 

@@ -424,6 +424,16 @@ bus_err bus_publish_block(bus_conn *conn, bus_view subject, bus_view reply, bus_
     return err ? bus_note(err, "publishing") : BUS_OK;
 }
 
+static bus_err nobody(const char *subject)
+{
+    if (strncmp(subject, "$JS.API.", 8) == 0)
+        return bus_fail(BUS_EUNAVAILABLE,
+                        "the broker has no JetStream for us (start it with: nats-server -js); "
+                        "nobody answers on '%s'",
+                        subject);
+    return bus_fail(BUS_EUNAVAILABLE, "nobody answers on '%s'", subject);
+}
+
 bus_err bus_request(bus_conn *conn, const char *subject, const bus_header_pair *headers,
                     size_t count, bus_view payload, bus_span timeout, bus_msg **reply)
 {
@@ -439,7 +449,7 @@ bus_err bus_request(bus_conn *conn, const char *subject, const bus_header_pair *
     if (s == NATS_OK)
         s = natsConnection_RequestMsg(&answer, link->nc, msg, timeout.ns / 1000000 + 1);
     if (s == NATS_NO_RESPONDERS)
-        err = bus_fail(BUS_EUNAVAILABLE, "nobody answers on '%s'", subject);
+        err = nobody(subject);
     else if (s == NATS_TIMEOUT)
         err = bus_fail(BUS_ETIMEOUT, "no answer on '%s' within %lld ms", subject,
                        (long long)(timeout.ns / 1000000));

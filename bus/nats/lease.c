@@ -29,6 +29,7 @@ struct bus_lease {
     bus_gate gate;                 // guards what follows
     bus_lease_logic logic;
     char seen[HOLDER_CAP];
+    char why[256]; // the bucket could not be asked at the last try; ""
     bool closing, abandoned;
 };
 
@@ -61,6 +62,13 @@ static bus_lease_record record_of(const bus_lease *lease, const json_t *value, c
     return by && strcmp(by, lease->by) == 0 ? BUS_LEASE_OUR_OWN : BUS_LEASE_NAMED;
 }
 
+static void note_why(bus_lease *lease, const char *why)
+{
+    bus_gate_lock(&lease->gate);
+    snprintf(lease->why, sizeof lease->why, "%s", why);
+    bus_gate_unlock(&lease->gate);
+}
+
 // False: no answer, so it is asked again at the next look.
 static bool read_key(bus_lease *lease)
 {
@@ -69,7 +77,9 @@ static bool read_key(bus_lease *lease)
     uint64_t revision = 0;
     bus_lease_record record = BUS_LEASE_FREE;
     bus_err err = bus_kv_get(lease->conn, lease->bucket, lease->key, &entry);
-    if (err && err != BUS_ENOTFOUND)
+    bool answered = !err || err == BUS_ENOTFOUND;
+    note_why(lease, answered ? "" : bus_err_text());
+    if (!answered)
         return false;
     if (!err) {
         json_t *value = json_loadb(entry.value.ptr, entry.value.len, 0, NULL);
@@ -128,6 +138,7 @@ static void make_bucket(bus_lease *lease)
         return;
     const bus_kv_def def = {.bucket = lease->bucket, .description = "leases", .history = 1};
     lease->bucket_made = bus_kv_ensure(lease->conn, &def) == BUS_OK;
+    note_why(lease, lease->bucket_made ? "" : bus_err_text());
 }
 
 // The owner acts by bus_lease_poll; here it is said once, and the owner woken.
@@ -254,6 +265,15 @@ bool bus_lease_poll(bus_lease *lease, uint64_t *fence)
 bool bus_lease_held(const bus_lease *lease)
 {
     return bus_machine_mono().ns < atomic_load(&lease->held_until_ns);
+}
+
+const char *bus_lease_why(const bus_lease *lease, char *buf, size_t cap)
+{
+    bus_lease *l = (bus_lease *)(uintptr_t)lease;
+    bus_gate_lock(&l->gate);
+    snprintf(buf, cap, "%s", l->why);
+    bus_gate_unlock(&l->gate);
+    return buf;
 }
 
 const char *bus_lease_holder(const bus_lease *lease, char *buf, size_t cap)

@@ -27,6 +27,8 @@ bool bus_lease_poll(bus_lease *lease, uint64_t *fence);
 bool bus_lease_held(const bus_lease *lease);
 // bus_lease_holder: who has it, as last seen; "" nobody or not known.
 const char *bus_lease_holder(const bus_lease *lease, char *buf, size_t cap);
+// bus_lease_why: why the bucket could not be asked at the last try; "" when it could.
+const char *bus_lease_why(const bus_lease *lease, char *buf, size_t cap);
 // bus_lease_close gives it back when held: somebody else may take it at once. Only when everything sent under
 // it is acknowledged; else bus_lease_abandon, which lets it run out.
 void bus_lease_abandon(bus_lease *lease);

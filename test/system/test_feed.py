@@ -375,6 +375,30 @@ def test_a_capture_goes_on_after_a_kill(stack, bus, expected):
     assert tally.events("gap")[0]["data"]["reason"] == "restart"
 
 
+def test_what_others_left_on_the_lane_does_not_hold_up_a_new_feed(stack, bus):
+    stack.start("stored")
+    exchange = Exchange(stack, "--symbols", "BTCUSDT", "--rate", "600")
+    start_feed(stack, exchange, ["BTCUSDT"], SPOT, *SHORT_LEASE)
+    bus.wait_stream("ACT", 500)
+    stack["feedd"].kill()
+    wait_quiet(bus)
+    subject = "act.exchange.binance.trade.tape.BTCUSDT"
+    foreign = {"specversion": "1.0", "id": f"trade.BTCUSDT.{2**63 - 1}", "source": "urn:somebody", "type": "a.b"}
+    timeless = {**foreign, "source": "urn:com.virtufin.exchange.binance"}  # what no feed ever wrote
+    strangers = (b"hello", msgpack.packb(timeless), b"", msgpack.packb(foreign))
+    for data in strangers:
+        bus.publish(subject, data)
+    last = bus.stream_state("ACT").last_seq
+    feedd = start_feed(stack, exchange, ["BTCUSDT"], SPOT, *SHORT_LEASE)
+    feedd.wait_line(rf"sequence {last} of ACT, .{subject}., is passed over")
+    bus.wait_stream("ACT", last + 1000)
+    for seq in [m.metadata.sequence.stream for m in bus.read("ACT", subject) if m.data in strangers]:
+        bus.call(bus.js.delete_msg("ACT", seq))
+    tally = read_lane(bus)
+    assert [e["data"]["reason"] for e in tally.events("gap") if "channel" not in e["data"]] == ["restart"]
+    audit(exchange, tally)
+
+
 @pytest.mark.parametrize("how", ["restart", "freeze"])
 def test_a_broker_that_goes_away_costs_nothing(stack, bus, how):
     stack.start("stored")

@@ -6,7 +6,8 @@ import time
 
 import pytest
 from support.bus import Bus
-from support.places import PATIENCE
+from support.places import PATIENCE, nats_server
+from support.process import Process
 from support.services import (ABORTED, DENIED, EXISTS, INVALID, JSON, NOT_FOUND, PRECONDITION, ServiceError,
                               call)
 
@@ -68,6 +69,18 @@ def test_without_a_broker_it_is_alive_and_not_ready_and_becomes_ready(stack):
     assert status == 503 and "broker" in body
     stack.broker.start()
     stored.wait_ready(20)
+
+
+@pytest.mark.parametrize("daemon", ["stored", "workhostd", "feedd"])
+def test_a_broker_without_jetstream_is_said(stack, tmp_path, daemon):
+    broker = Process([nats_server(), "-a", "127.0.0.1", "-p", "-1"], tmp_path / "plain.log")
+    port = broker.wait_line(r"Listening for client connections on \S+?:(\d+)", 20)[1]
+    started = stack.start(daemon, "--nats-url", f"nats://127.0.0.1:{port}", ready=False)
+    try:
+        started.wait_line("has no JetStream for us .start it with: nats-server -js", 20)
+        assert "nats-server -js" in started.get("/health")[1]
+    finally:
+        broker.kill()
 
 
 def test_a_foreign_stream_in_the_way_is_named_and_the_others_are_made(stack, bus):

@@ -283,6 +283,32 @@ def probe_is_undisturbed(events, count: int, without=()):
     assert [{k: e["data"][k] for k in ("trade_id", "count", "sum")} for e in events] == expected
 
 
+def test_inputs_that_are_no_events_are_passed_over_by_name(work, bus):
+    declare(work.folder, "probe", {}, PROBE)
+    daemon = work()
+    publish(bus, [trade(i, "1") for i in range(1, 4)])
+    for bytes_ in (b"hello", b"\x91" * 100_000, b"\xdf\xff\xff\xff\xff"):
+        bus.publish("act.exchange.binance.trade.tape.BTCUSDT", bytes_)
+    publish(bus, [trade(i, "1") for i in range(4, 11)])
+    wait_done(bus, "LIVE", "probe", 13)
+    for seq in (4, 5, 6):
+        daemon.wait_line(rf"sequence {seq}, 'act.exchange.binance.trade.tape.BTCUSDT', is no event and is passed over")
+
+
+def test_a_record_of_progress_that_is_none_is_written_over(work, stack, bus):
+    declare(work.folder, "probe", {}, PROBE)
+    daemon = work()
+    publish(bus, [trade(i, "1") for i in range(1, 11)])
+    wait_done(bus, "LIVE", "probe", 10)
+    daemon.stop()
+    store = bus.call(bus.js.key_value("workers"))
+    bus.call(store.put("sc.LIVE.probe", b"garbage"))
+    daemon = work()
+    daemon.wait_line("sc.LIVE.probe.*is not a JSON object: beginning anew")
+    publish(bus, [trade(i, "1") for i in range(11, 21)])
+    wait_done(bus, "LIVE", "probe", 20)
+
+
 @pytest.mark.slow(15)
 def test_a_runtime_killed_again_and_again_gives_what_an_undisturbed_one_gives(work, bus):
     declare(work.folder, "probe", {}, PROBE)

@@ -106,6 +106,20 @@ Test(progress, an_own_record_of_an_older_revision_is_no_unanswered_write)
     test_expect_err(work_progress_write(conn, &p), BUS_ECONFLICT);
 }
 
+Test(progress, what_is_no_record_is_said_and_written_over)
+{
+    work_progress p, back;
+    uint64_t revision;
+    test_ok(bus_kv_put(conn, WORK_BUCKET, "sc.LIVE.sma", BUS_VIEW("garbage"), &revision));
+    test_expect_err(work_progress_read(conn, "LIVE", "sma", &p), BUS_EDATALOSS);
+    p.start_seq = p.done_seq = 9;
+    test_ok(work_progress_write(conn, &p));
+    p.done_seq = 10;
+    test_ok(work_progress_write(conn, &p));
+    test_ok(work_progress_read(conn, "LIVE", "sma", &back));
+    cr_expect_eq(back.done_seq, 10);
+}
+
 static void while_the_broker_stands_still(work_progress *p, work_saved *s)
 {
     test_broker_freeze(&broker);

@@ -17,9 +17,10 @@ typedef struct {
     _Atomic uint64_t seq;  // the input's
     _Atomic int64_t since; // begin of the call, machine's monotonic ns
     _Atomic uint64_t processed;
-    _Atomic uint64_t position; // the sequence up to which all its workers are
-    bus_histogram lag;         // act lane: from the receipt of a frame to the call
-    bus_histogram waits;       // of the publisher: from sending to acknowledgement
+    _Atomic uint64_t position;    // the sequence up to which all its workers are
+    bus_histogram lag;            // act lane: from the receipt of a frame to the call
+    bus_histogram waits;          // of the publisher: from sending to acknowledgement
+    _Atomic uint64_t passed_over; // inputs that were no events
     int64_t
         clock; // where the host's virtual clock stood when it started the runtime; 0: it has none
 } work_mark;

@@ -45,6 +45,7 @@ static bus_err fetch(bus_conn *conn, const char *key, json_t **root, uint64_t *r
     bus_kv_entry_release(&entry);
     if (!json_is_object(*root)) {
         json_decref(*root);
+        *root = NULL;
         return bus_fail(BUS_EDATALOSS, "key '%s' of bucket " WORK_BUCKET " is not a JSON object",
                         key);
     }
@@ -110,6 +111,7 @@ bus_err work_progress_read(bus_conn *conn, const char *scenario, const char *wor
     snprintf(out->worker, sizeof out->worker, "%s", worker);
     begin_place(&out->place);
     bus_err err = fetch(conn, key, &root, &revision);
+    out->place.revision = revision; // also of what is no record: it is written over
     if (err)
         return err;
     take_text(root, "stream", out->stream, sizeof out->stream);
@@ -126,7 +128,6 @@ bus_err work_progress_read(bus_conn *conn, const char *scenario, const char *wor
     for (size_t i = 0; i < json_array_size(skipped) && i < WORK_SKIPPED_MAX; i++)
         out->skipped[out->skipped_count++] =
             (uint64_t)json_integer_value(json_array_get(skipped, i));
-    out->place.revision = revision;
     json_decref(root);
     return BUS_OK;
 }

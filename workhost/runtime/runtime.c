@@ -13,7 +13,7 @@
 #include "bus/nats/counters.h"
 #include "workhost/runtime/runtime_impl.h"
 
-enum { TICK_MS = 25, STOP_MS = 3000, COMPLAIN_EVERY_MS = 5000 };
+enum { TICK_MS = 25, STOP_MS = 3000, COMPLAIN_EVERY_MS = 5000, PASSED_TOLD = 20 };
 
 static volatile sig_atomic_t stop_asked;
 
@@ -139,13 +139,27 @@ static void call_actor(runtime *r, uint32_t index, const work_feed_record *recor
         bus_kill_point("worker.replay");
 }
 
+static void pass_over(runtime *r, const work_feed_record *record)
+{
+    uint64_t count = atomic_fetch_add(&r->mark->passed_over, 1) + 1;
+    bus_mono now = bus_machine_mono();
+    if (r->passed_at.ns &&
+        bus_mono_since(now, r->passed_at).ns < BUS_SPAN_MS(COMPLAIN_EVERY_MS).ns &&
+        count > PASSED_TOLD)
+        return;
+    r->passed_at = now;
+    bus_warn("sequence %llu, '%.*s', is no event and is passed over (%llu so far): %s",
+             (unsigned long long)record->seq, BUS_VIEW_ARG(record->topic),
+             (unsigned long long)count, bus_err_text());
+}
+
 static void take_record(runtime *r, const work_feed_record *record)
 {
     bus_event event;
     bus_err err = record->msg ? bus_msg_event(record->msg, &event, &r->scratch)
                               : bus_event_decode_msgpack(&event, record->payload);
     if (err)
-        work_runtime_complain(r, "an input that is no event is passed over", bus_err_text());
+        pass_over(r, record);
     for (uint32_t i = 0; i < r->count && work_runtime_going(r); i++) {
         work_actor *a = &r->actors[i];
         if (record->seq <= a->position)

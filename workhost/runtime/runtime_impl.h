@@ -26,7 +26,7 @@ typedef struct work_runtime {
     uint32_t
         confirmed_epoch; // of the connection: since then the store was seen to hold what we know
     bool went_back;      // it does not: a new session is to begin
-    bus_mono ticked_at, complained_at;
+    bus_mono ticked_at, complained_at, passed_at;
     int exit_code; // set when the loop is to end
     bool leaving;
 } runtime;
