@@ -104,6 +104,7 @@ bus_err bus_participant_open(bus_participant **out, bus_conn *conn,
         bus_participant_close(part);
         return bus_note(err, "participant '%s' of replay '%s'", opts->name, opts->selector);
     }
+    bus_part_watch(part); // any run that is new after this call began while we waited
     *out = part;
     return BUS_OK;
 }

@@ -27,6 +27,8 @@ typedef struct {
     const bus_msg *msg; // NULL when it was read back from the source stream
 } bus_hyp_record;
 
+// A run that began after open and was over before it was joined is told as any other: all of it is read from the
+// source.
 typedef enum {
     BUS_PART_RECORD, // out is valid until the next call
     BUS_PART_RUN,    // a (new) run began: reset to empty state; bus_participant_run tells its id.

@@ -49,6 +49,7 @@ struct bus_participant {
     bus_proof *proof;
     replay_record record;
     bool record_known;
+    bool watch_current; // a run that is new in the record from now on began while we waited
     char run[BUS_RUNID_BUF], stream[BUS_STREAM_BUF];
     uint32_t epoch;       // of the connection we joined on
     uint64_t join_number; // the answer to an older join is not looked at

@@ -77,20 +77,37 @@ bool bus_part_record_read(replay_record *out, bus_view value)
     return *out->runid && *out->stream && *out->state;
 }
 
-// The run we had finished a part of ended while we were away: nothing to join, but the rest is owed.
-static void resume_without_join(bus_participant *part)
+// A run of which we had finished a part ended while we were away, or one for which we waited was over before we
+// had joined it: there is nothing to join, but all or the rest is owed, from the source.
+static void take_part_without_join(bus_participant *part)
 {
+    bool resumed = strcmp(part->record.runid, part->resume_run) == 0;
     bus_proof_run run = {
         .runid = bus_view_of(part->record.runid),
         .first_seq = part->record.first_seq,
         .base_seq = part->record.end_seq,
-        .done_seq = part->resume_after,
+        .done_seq = resumed ? part->resume_after : 0,
     };
+    bus_part_drop(part);
     if (bus_proof_join(part->proof, &run, bus_machine_mono()))
         return;
     snprintf(part->run, sizeof part->run, "%s", part->record.runid);
     snprintf(part->stream, sizeof part->stream, "%s", part->record.stream);
     part->state = PART_PLAYING;
+    part->tell_run = !resumed;
+    part->tell_end = false;
+    part->told_mark = 0;
+}
+
+// An ended run that the record names: is it one of ours all the same? What had ended before we came is not, nor
+// what failed.
+static bool is_owed(const bus_participant *part, const replay_record *fresh)
+{
+    bool other = !part->record_known || strcmp(fresh->runid, part->record.runid) != 0;
+    if (part->state == PART_IDLE && strcmp(fresh->runid, part->resume_run) == 0)
+        return true;
+    return strcmp(fresh->state, "failed") != 0 &&
+           (part->state == PART_JOINING || (part->watch_current && other));
 }
 
 static void take_record(bus_participant *part, const bus_kv_entry *entry)
@@ -98,15 +115,16 @@ static void take_record(bus_participant *part, const bus_kv_entry *entry)
     replay_record fresh;
     if (entry->deleted || !bus_part_record_read(&fresh, entry->value))
         return;
+    bool ours = strcmp(fresh.runid, part->run) == 0;
+    bool owed = !ours && fresh.ended && is_owed(part, &fresh);
     part->record = fresh;
     part->record_known = true;
-    bool ours = strcmp(fresh.runid, part->run) == 0;
     if (ours)
         return; // an end is acted on when the lane has nothing more
     if (!fresh.ended)
         bus_part_join(part);
-    else if (part->state == PART_IDLE && strcmp(fresh.runid, part->resume_run) == 0)
-        resume_without_join(part);
+    else if (owed)
+        take_part_without_join(part);
     else if (part->state == PART_JOINING)
         part->state = PART_IDLE;
 }
@@ -120,6 +138,7 @@ void bus_part_watch(bus_participant *part)
             return;
         if (r == BUS_KV_ENTRY)
             take_record(part, &entry);
+        part->watch_current |= r == BUS_KV_CURRENT;
         bus_kv_entry_release(&entry);
     }
 }

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -28,7 +29,7 @@ def record_trades(stack, count: int, first: int = 1):
 
 
 class Background:
-    """`lane` running beside the test; lines() waits for its end."""
+    """`lane` running beside the test; lines() waits for its end. Made by the fixture `background`, which ends it."""
 
     def __init__(self, stack, *args):
         self.process = subprocess.Popen([str(places.program("lane")), *map(str, args)], stdout=subprocess.PIPE,
@@ -38,6 +39,27 @@ class Background:
         out, err = self.process.communicate(timeout=timeout * places.PATIENCE)
         assert self.process.returncode == 0, err
         return out.splitlines()
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+        self.process.stderr.close()
+
+
+@pytest.fixture
+def background(stack):
+    """background("sub", "act.>", …): `lane` beside the test; what still runs at the test's end is killed."""
+    made = []
+
+    def start(*args) -> Background:
+        made.append(Background(stack, *args))
+        return made[-1]
+
+    yield start
+    for one in made:
+        one.stop()
 
 
 # --- the command line ------------------------------------------------------------------------------------
@@ -161,8 +183,8 @@ def test_contexts_of_the_nats_cli_are_read(store, tmp_path):
 # --- events ------------------------------------------------------------------------------------------------
 
 
-def test_what_is_published_is_recorded_and_seen(store, bus):
-    watch = Background(store, "sub", "act.exchange.>", "sc.LIVE.>", "--json", "--count", 2)
+def test_what_is_published_is_recorded_and_seen(store, bus, background):
+    watch = background("sub", "act.exchange.>", "sc.LIVE.>", "--json", "--count", 2)
     time.sleep(0.5)
     (ack,) = store.lane_json("pub", "sc.LIVE.trading.order.submitted.7", '{"qty":"1.5"}', "--subject", "order/7", "--ext", "foo=bar")
     record_trades(store, 1)
@@ -192,8 +214,8 @@ def test_lanes_are_guarded(store, subject, says):
     assert done.returncode == 1 and says in done.stderr
 
 
-def test_what_is_no_event_is_shown_with_its_bytes(store, bus):
-    watch = Background(store, "sub", "response.x", "--json", "--count", 1)
+def test_what_is_no_event_is_shown_with_its_bytes(store, bus, background):
+    watch = background("sub", "response.x", "--json", "--count", 1)
     time.sleep(0.5)
     bus.publish("response.x", b"\x00\x01hello")
     (line,) = watch.lines()
@@ -214,7 +236,7 @@ def test_streams_are_listed_and_viewed(store):
     assert "trade.BTCUSDT.5" in store.lane("streams", "view", "ACT").stdout
 
 
-def test_keys_and_their_etags(store):
+def test_keys_and_their_etags(store, background):
     (put,) = store.lane_json("kv", "put", "config", "a.b", '{"x":1}')
     (got,) = store.lane_json("kv", "get", "config", "a.b")
     assert got["value"] == {"x": 1} and got["etag"] == put["etag"]
@@ -223,7 +245,7 @@ def test_keys_and_their_etags(store):
     assert "decimal revision" in store.lane("kv", "put", "config", "a.b", "2", "--etag", "abc", check=False).stderr
     taken = store.lane("kv", "put", "config", "a.b", "2", "--etag", "0", check=False)
     assert taken.returncode == 1
-    watch = Background(store, "kv", "watch", "config", "--json", "--count", 2)
+    watch = background("kv", "watch", "config", "--json", "--count", 2)
     time.sleep(0.5)
     store.lane("kv", "put", "config", "a.b", "2", "--etag", put["etag"])
     assert [json.loads(line)["value"] for line in watch.lines()] == [{"x": 1}, 2]
@@ -300,9 +322,9 @@ def test_a_strategy_that_is_no_worker_is_refused_by_name(store):
 # --- replays -----------------------------------------------------------------------------------------------
 
 
-def test_a_replay_is_followed_to_its_end(store):
+def test_a_replay_is_followed_to_its_end(store, background):
     record_trades(store, 20)
-    watch = Background(store, "sub", "hyp.mon.exchange.>", "--json", "--count", 20)
+    watch = background("sub", "hyp.mon.exchange.>", "--json", "--count", 20)
     time.sleep(0.5)
     lines = store.lane("replay", "start", "ACT", "--selector", "mon", "--wait").stdout.splitlines()
     assert "finished" in lines[-1] and "20 events" in lines[-1]
@@ -343,10 +365,10 @@ def resume_when_joined(store, selector: str):
     store.lane("replay", "resume", selector)
 
 
-def test_who_takes_part_gets_everything_and_ends_with_the_replay(store):
+def test_who_takes_part_gets_everything_and_ends_with_the_replay(store, background):
     record_trades(store, 30)
     store.lane("replay", "start", "--selector", "mon", "--paused")
-    reader = Background(store, "sub", "hyp.mon.exchange.>", "--join", "reader", "--json")
+    reader = background("sub", "hyp.mon.exchange.>", "--join", "reader", "--json")
     resume_when_joined(store, "mon")
     assert [json.loads(line)["seq"] for line in reader.lines()] == list(range(1, 31))
     assert store.lane("replay", "watch", "mon").stdout.startswith("mon finished")
@@ -354,9 +376,9 @@ def test_who_takes_part_gets_everything_and_ends_with_the_replay(store):
     assert "\nparticipants.1.name: reader\n" in text and "{" not in text
 
 
-def test_who_joins_before_there_is_a_replay_is_told_what_is_waited_for(store):
+def test_who_joins_before_there_is_a_replay_is_told_what_is_waited_for(store, background):
     record_trades(store, 2)
-    reader = Background(store, "sub", "hyp.zz.exchange.>", "--join", "me", "--json", "--count", 2)
+    reader = background("sub", "hyp.zz.exchange.>", "--join", "me", "--json", "--count", 2)
     said = reader.process.stderr.readline()
     assert "no replay runs on 'zz'" in said and "lane replay start --selector zz" in said
     store.lane("replay", "start", "--selector", "zz", "--paused")
@@ -364,17 +386,29 @@ def test_who_joins_before_there_is_a_replay_is_told_what_is_waited_for(store):
     assert [json.loads(line)["seq"] for line in reader.lines()] == [1, 2]
 
 
-def test_what_a_scenario_decided_is_shown_from_its_record(store):
+def test_who_waits_gets_a_replay_that_is_over_before_it_has_joined(store, background):
+    record_trades(store, 3)
+    reader = background("sub", "hyp.zz.exchange.>", "--join", "me", "--json")
+    assert "no replay runs on 'zz'" in reader.process.stderr.readline()
+    reader.process.send_signal(signal.SIGSTOP)  # it sees nothing of the replay until that is over
+    store.lane("replay", "start", "--selector", "zz", "--wait")
+    reader.process.send_signal(signal.SIGCONT)
+    seen = [json.loads(line) for line in reader.lines()]
+    assert [line["seq"] for line in seen] == [1, 2, 3]
+    assert {line["event"]["marketselector"] for line in seen} == {"zz"}
+
+
+def test_what_a_scenario_decided_is_shown_from_its_record(store, background):
     store.lane("scenario", "create", "bt1", "--market", "hyp.mon")
     for seq in (1, 2, 3):
         decide(store, "bt1", seq, "1.0")
         decide(store, "LIVE", seq, "1.0")
     assert [s["seq"] for s in store.lane_json("sub", "sc.bt1.>", "--count", 3)] == [1, 2, 3]
-    reader = Background(store, "sub", "sc.bt1.>", "--from", 2, "--count", 4, "--json")
+    reader = background("sub", "sc.bt1.>", "--from", 2, "--count", 4, "--json")
     decide(store, "bt1", 4, "1.0")
     decide(store, "bt1", 5, "1.0")
     assert [json.loads(line)["seq"] for line in reader.lines()] == [2, 3, 4, 5]
-    live = Background(store, "sub", "sc.LIVE.>", "--count", 1, "--json")
+    live = background("sub", "sc.LIVE.>", "--count", 1, "--json")
     time.sleep(0.5)
     decide(store, "LIVE", 9, "2.0")
     assert json.loads(live.lines()[0])["event"]["causationseq"] == "9"

@@ -587,6 +587,47 @@ Test(participant, goes_on_with_a_run_it_had_finished_a_part_of)
     bus_participant_close(t.part);
 }
 
+static void take_until_end(taker *t)
+{
+    for (int i = 0; i < 5000 && !t->ends; i++)
+        if (take(t) == BUS_PART_NOTHING)
+            nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+}
+
+Test(participant, gets_a_run_that_began_and_ended_before_it_had_joined)
+{
+    taker t;
+    given_a_recorded_stream(20);
+    given_a_replay(10);
+    play_up_to(20);
+    write_record("finished", 21);
+    given_a_participant(&t, NULL);
+    for (int i = 0; i < 100; i++)
+        cr_assert_eq(take(&t), BUS_PART_NOTHING, "that one was over when it came");
+    begin_run(1, "running");
+    play_up_to(20);
+    write_record("finished", 21);
+    take_until_end(&t);
+    cr_assert_eq(t.ends, 1);
+    cr_assert_eq(t.runs, 1);
+    cr_assert_eq(t.events, 20);
+    bus_participant_close(t.part);
+}
+
+Test(participant, does_not_take_part_in_a_run_that_failed_before_it_had_joined)
+{
+    taker t;
+    given_a_recorded_stream(20);
+    given_a_replay(10);
+    write_record("failed", 0);
+    given_a_participant(&t, NULL);
+    begin_run(1, "failed");
+    for (int i = 0; i < 200; i++, rest())
+        cr_assert_eq(take(&t), BUS_PART_NOTHING);
+    cr_assert_eq(t.runs, 0);
+    bus_participant_close(t.part);
+}
+
 Test(participant, tells_why_a_replay_failed)
 {
     taker t;
