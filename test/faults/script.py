@@ -23,6 +23,7 @@ class Script:
     rate: int = 1000
     seconds: float = 3.0
     virtual_clock: bool = False
+    lease_ms: int = 1500  # of the feed
     seconds_apart: list = field(default_factory=list)  # pauses between the starts
     arms: dict = field(default_factory=dict)  # daemon -> [(point, n)], one for each of its lives
     actions: list = field(default_factory=list)  # (time, verb, arguments)
@@ -107,10 +108,11 @@ def store_full(s, dice):
 
 
 def full_window(s, dice):
-    s.rate = 8000
+    s.rate, s.lease_ms = 8000, 4500  # what is held no longer is not published, and fills nothing
     s.at(0.2, *dice.choice([("freeze", "broker", 2.5), ("network", "feedd", "stall", 2.5)]))
+    s.at(2.4, "look_at_window")
     if dice.random() < 0.5:
-        s.at(dice.uniform(1, 2.9), "kill", "feedd", 0.1)
+        s.at(2.45, "kill", "feedd", 0.1)
 
 
 def slow_consumers(s, dice):

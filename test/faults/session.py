@@ -76,7 +76,7 @@ class Session:
             return ["--lease", "1s", "--workers-dir", self.folder / "workers", "--code-dir", self.folder / "code", *clock]
         venue = f"127.0.0.1:{self.relays['venue'].port}"
         return ["--ws-url", f"ws://{venue}", "--rest-url", f"http://{venue}", "--symbols", ",".join(SYMBOLS),
-                "--channels", ",".join(CHANNELS), "--lease-span", "1500ms", "--stale-after", "500ms",
+                "--channels", ",".join(CHANNELS), "--lease-span", f"{self.script.lease_ms}ms", "--stale-after", "500ms",
                 "--dead-after", "1500ms", "--reconnect-min", "20ms", "--reconnect-max", "200ms",
                 "--snapshot-every", "700ms", "--connect-timeout", "2s", "--rest-timeout", "2s", *clock]
 
@@ -249,6 +249,11 @@ class Session:
         """One that never reads: the broker must let go of it, and nobody else may notice."""
         self.deaf = socket.create_connection(("127.0.0.1", self.broker.port))
         self.deaf.sendall(f'CONNECT {{"verbose":false}}\r\nSUB {subject} 1\r\n'.encode())
+
+    def do_look_at_window(self):
+        feedd = self.daemons["feedd"]
+        if feedd.metric("tradelane_feedd_window_events") == feedd.metric("tradelane_feedd_window_limit_events"):
+            self.counts["full windows"] += 1
 
     def do_second(self, kind):
         self.start(kind + "2")

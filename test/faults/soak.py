@@ -95,7 +95,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=time.time_ns() // 10**9 % 10**8 * 1000)
-    parser.add_argument("--jobs", type=int, default=2 * (os.cpu_count() or 1))
+    parser.add_argument("--jobs", type=int, default=3 * (os.cpu_count() or 1))
     parser.add_argument("--long", action="store_true", help="half of the processes that are stopped stand still for 30 s instead of 3")
     parser.add_argument("--plot")
     parser.add_argument("--keep", type=Path, help="folders of failed rounds are moved here")
