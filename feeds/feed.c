@@ -259,6 +259,14 @@ static void run(feed *f, bus_mono now)
         feed_now at = feed_now_of(f);
         f->session->venue->tick(f->session, &at);
     }
+}
+
+// Also while nothing moves: what waits is worth seeing then.
+static void count(feed *f, bus_mono now)
+{
+    if (!f->outbox_open || now.ns < f->next_count.ns)
+        return;
+    f->next_count = bus_mono_add(now, BUS_SPAN_MS(TICK_MS));
     feed_count_session(&f->session->stats, &f->outbox,
                        f->have_live ? feed_fifo_bytes(&f->live.queue) : 0);
 }
@@ -415,6 +423,7 @@ static void turn(feed *f)
         stop_turn(f, now);
     if (may_act)
         act(f, now);
+    count(f, now);
     tell_status(f);
 }
 

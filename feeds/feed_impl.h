@@ -43,7 +43,7 @@ struct feed {
         proof; // ping of live sent when coming was up: its answer proves that nothing is missing; 0: none
     bus_wall lost_after; // of the coming gap, where it does not begin at the last frame; else 0
     feed_backoff backoff;
-    bus_mono connect_due, next_tick, recall_due, next_complaint;
+    bus_mono connect_due, next_tick, next_count, recall_due, next_complaint;
     bus_wall created;
     feed_lifecycle life;
     feed_requests requests;

@@ -108,7 +108,7 @@ def store_full(s, dice):
 
 
 def full_window(s, dice):
-    s.rate, s.lease_ms = 8000, 4500  # what is held no longer is not published, and fills nothing
+    s.rate, s.lease_ms = 20000, 4500  # what is held no longer is not published, and fills nothing
     s.at(0.2, *dice.choice([("freeze", "broker", 2.5), ("network", "feedd", "stall", 2.5)]))
     s.at(2.4, "look_at_window")
     if dice.random() < 0.5:

@@ -251,8 +251,7 @@ class Session:
         self.deaf.sendall(f'CONNECT {{"verbose":false}}\r\nSUB {subject} 1\r\n'.encode())
 
     def do_look_at_window(self):
-        feedd = self.daemons["feedd"]
-        if feedd.metric("tradelane_feedd_window_events") == feedd.metric("tradelane_feedd_window_limit_events"):
+        if self.daemons["feedd"].metric("tradelane_feedd_queue_bytes"):  # frames that wait for room in the window
             self.counts["full windows"] += 1
 
     def do_second(self, kind):
@@ -320,7 +319,8 @@ class Session:
     def settle(self):
         self.until(self.healthy, 40, self.unhealthy)
         seq = self.answer(self.last_seq)
-        self.until(lambda: self.last_seq() > seq + 200, 30, f"ACT gets on behind {seq}")
+        self.until(lambda: self.last_seq() > seq + 200 and min(map(self.last_update, SYMBOLS)) > seq, 30,
+                   f"ACT gets on behind {seq}")
         self.exchange.post("/sim/v1/play", {"action": "pause"})
         self.wait_last_frame()
         self.books = {s: json.loads(self.exchange.get(f"/sim/v1/book?symbol={s}")) for s in SYMBOLS}
@@ -380,6 +380,10 @@ class Session:
 
     def last_trade(self):
         answer = self.ask("$JS.API.DIRECT.GET.ACT", {"last_by_subj": "act.exchange.binance.trade.tape.*"})
+        return int(answer.headers["Nats-Sequence"])
+
+    def last_update(self, symbol):
+        answer = self.ask("$JS.API.DIRECT.GET.ACT", {"last_by_subj": f"act.exchange.binance.orderbook.update.{symbol}"})
         return int(answer.headers["Nats-Sequence"])
 
     def progress(self, scenario):

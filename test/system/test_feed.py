@@ -505,13 +505,17 @@ def test_a_feed_that_cannot_keep_up_reads_less_and_loses_nothing(stack, bus, cap
     read_lane(bus).expect("BTCUSDT", golden["symbols"]["BTCUSDT"])
 
 
-def test_a_full_queue_ends_the_connection_and_says_so(stack, bus):
+def test_what_waits_is_seen_while_nothing_moves_and_is_kept(stack, bus):
     stack.start("stored")
-    exchange = Exchange(stack, "--symbols", "BTCUSDT", "--rate", "3000")
-    start_feed(stack, exchange, ["BTCUSDT"], SPOT, "--queue-bytes", "256KiB")
+    exchange = Exchange(stack, "--symbols", "BTCUSDT", "--rate", "20000")
+    feedd = start_feed(stack, exchange, ["BTCUSDT"], SPOT, "--queue-bytes", "256KiB")
     bus.wait_stream("ACT", 1000)
     stack.broker.freeze()
-    time.sleep(4)
+    end = time.monotonic() + 10 * PATIENCE
+    while feedd.metric("tradelane_feedd_queue_bytes") <= 128 * 1024:  # above half it reads no more
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    assert feedd.metric("tradelane_feedd_window_events") > 0
     stack.broker.thaw()
     before = bus.stream_state("ACT").last_seq
     bus.wait_stream("ACT", before + 3000, 60)
