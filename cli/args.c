@@ -25,6 +25,13 @@ static const lane_option *find_in(const lane_option *table, const char *name, si
     return NULL;
 }
 
+const lane_option *lane_verb_bus_options(const lane_verb *verb)
+{
+    static const lane_option none[] = {{0}};
+    bool own = find_in(verb->options, "timeout", sizeof "timeout" - 1) != NULL;
+    return verb->run && !own ? lane_bus_options : none;
+}
+
 static const lane_option *find_letter(const lane_option *table, char letter)
 {
     for (; table && table->name; table++)
@@ -46,8 +53,7 @@ static bus_err give(lane_args *args, const lane_option *option, const char *valu
 
 static const lane_option *find(const lane_verb *verb, const char *name, size_t len, char letter)
 {
-    const lane_option *tables[] = {verb->options, lane_common_options,
-                                   verb->run ? lane_bus_options : NULL};
+    const lane_option *tables[] = {verb->options, lane_common_options, lane_verb_bus_options(verb)};
     const lane_option *found = NULL;
     for (int i = 0; i < 3 && !found; i++)
         found = letter ? find_letter(tables[i], letter) : find_in(tables[i], name, len);
@@ -171,7 +177,6 @@ void lane_args_help(FILE *out, const lane_verb *verb)
     fprintf(out, "%s\n\nusage: lane %s%s%s [options]\n\n", verb->help, verb->name,
             verb->args[0] ? " " : "", verb->args);
     print_options(out, verb->options);
-    if (verb->run)
-        print_options(out, lane_bus_options);
+    print_options(out, lane_verb_bus_options(verb));
     print_options(out, lane_common_options);
 }

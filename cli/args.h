@@ -27,6 +27,9 @@ typedef struct {
 
 extern const lane_option lane_common_options[]; // of every verb
 extern const lane_option lane_bus_options[];    // of every verb that needs the broker
+// lane_verb_bus_options: those, or none (an empty table): of a verb without a broker, and of one that starts its
+// own, which lists --timeout, the one with a meaning to it, itself.
+const lane_option *lane_verb_bus_options(const lane_verb *verb);
 
 enum { LANE_ARGS_MAX = 32, LANE_GIVEN_MAX = 64 };
 typedef struct {

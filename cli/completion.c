@@ -14,8 +14,7 @@ static void print_case(const lane_verb *verb)
 {
     printf("    '%s') words='", verb->name);
     print_options(verb->options);
-    if (verb->run)
-        print_options(lane_bus_options);
+    print_options(lane_verb_bus_options(verb));
     print_options(lane_common_options);
     puts("' ;;");
 }

@@ -260,26 +260,32 @@ static json_t *ask_server(doctor *d, bool may_ask)
     return body;
 }
 
-static void check_jetstream(doctor *d, share has, bool limited)
+// false: there is none to look at.
+static bool check_jetstream(doctor *d, share has, bool limited)
 {
     bus_err err = BUS_OK;
     json_t *server = ask_server(d, !limited || has == HAS_NONE);
     if (has == HAS_NONE) {
         check_sync(d, server);
         json_decref(server);
-        return;
+        return false;
     }
     json_t *account = ask(d, "$JS.API.INFO", d->cli->timeout, &err);
-    if (!account || json_object_get(account, "error")) {
-        say(d, FAIL, "jetstream", err ? bus_err_text() : "refused for this user",
+    bool there = account && !json_object_get(account, "error");
+    if (!there) {
+        say(d, FAIL, "jetstream",
+            err == BUS_EUNAVAILABLE ? "the broker has none, so nothing can be recorded or kept"
+            : err                   ? bus_err_text()
+                                    : "refused for this user",
             "the broker needs -js (or jetstream in its file) and this account the right to use it");
     } else {
         say(d, OK, "jetstream", "enabled for this account", "");
         check_storage(d, server, account);
+        check_sync(d, server);
     }
-    check_sync(d, server);
     json_decref(account);
     json_decref(server);
+    return there;
 }
 
 // --- what should be there ------------------------------------------------------------------------------
@@ -402,7 +408,8 @@ static void check_feeds(doctor *d)
     int counts[2] = {0};
     char found[64];
     bus_kv_each(d->cli->conn, "connections", NULL, count_connected, counts);
-    snprintf(found, sizeof found, "%d connections, %d connected", counts[0], counts[1]);
+    snprintf(found, sizeof found, "%d connection%s, %d connected", counts[0],
+             counts[0] == 1 ? "" : "s", counts[1]);
     say(d, counts[1] ? OK : WARN, "feedd", found,
         "nothing arrives from a venue: start feedd, see `lane connections`");
 }
@@ -411,14 +418,15 @@ static void check_system(doctor *d)
 {
     bool limited;
     share has = check_rights(d, &limited);
-    check_jetstream(d, has, limited);
+    bool kept = check_jetstream(d, has, limited);
     if (has == HAS_NONE)
         return;
-    check_stores(d, has);
-    if (has != HAS_RESEARCH)
+    if (kept)
+        check_stores(d, has);
+    if (kept && has != HAS_RESEARCH)
         check_live(d);
     check_daemons(d);
-    if (has != HAS_RESEARCH)
+    if (kept && has != HAS_RESEARCH)
         check_feeds(d);
 }
 

@@ -485,6 +485,7 @@ static const lane_option options[] = {
     {"seed", 0, "N", "of the update ids at which books are compared (default: by the clock)"},
     {"limit", 0, "SPAN", "longest time play may take (default: 10m)"},
     {"nats-server", 0, "PROGRAM", "the broker ($TL_NATS_SERVER, else found)"},
+    {"timeout", 0, "SPAN", "how long to wait for its own broker (default: $TRADELANE_TIMEOUT, 5s)"},
     {"keep", 0, NULL, "leave the folder with the logs and the send log"},
     {0},
 };

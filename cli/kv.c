@@ -21,10 +21,34 @@ static json_t *entry_json(const bus_kv_entry *entry)
     return row;
 }
 
+// What a bucket holds are its keys' histories: the keys are counted apart.
 static void add_bucket(void *ctx, const char *bucket, uint64_t values, uint64_t bytes)
 {
-    json_array_append_new(ctx, json_pack("{s:s,s:I,s:I}", "bucket", bucket, "values",
-                                         (json_int_t)values, "bytes", (json_int_t)bytes));
+    (void)values;
+    json_array_append_new(
+        ctx, json_pack("{s:s,s:i,s:I}", "bucket", bucket, "keys", 0, "bytes", (json_int_t)bytes));
+}
+
+static void count_key(void *ctx, const bus_kv_entry *entry)
+{
+    (void)entry;
+    ++*(json_int_t *)ctx;
+}
+
+static bus_err list_buckets(lane_cli *cli, json_t *rows)
+{
+    size_t i;
+    json_t *row;
+    bus_err err = bus_kv_buckets(cli->conn, add_bucket, rows);
+    json_array_foreach(rows, i, row)
+    {
+        json_int_t keys = 0;
+        const char *bucket = json_string_value(json_object_get(row, "bucket"));
+        if (!err)
+            err = bus_kv_each(cli->conn, bucket, NULL, count_key, &keys);
+        json_integer_set(json_object_get(row, "keys"), keys);
+    }
+    return err;
 }
 
 static void add_entry(void *ctx, const bus_kv_entry *entry)
@@ -35,7 +59,7 @@ static void add_entry(void *ctx, const bus_kv_entry *entry)
 static int run_ls(lane_cli *cli)
 {
     static const lane_column buckets[] = {
-        {"BUCKET", "bucket"}, {"VALUES", "values"}, {"BYTES", "bytes"}, {0}};
+        {"BUCKET", "bucket"}, {"KEYS", "keys"}, {"BYTES", "bytes"}, {0}};
     static const lane_column entries[] = {
         {"KEY", "key"}, {"ETAG", "etag"}, {"TIME", "time"}, {"VALUE", "value"}, {0}};
     const char *bucket = lane_arg(cli, 0);
@@ -43,7 +67,7 @@ static int run_ls(lane_cli *cli)
     bus_err err = lane_connect(cli);
     if (!err)
         err = bucket ? bus_kv_each(cli->conn, bucket, lane_arg(cli, 1), add_entry, rows)
-                     : bus_kv_buckets(cli->conn, add_bucket, rows);
+                     : list_buckets(cli, rows);
     if (err) {
         json_decref(rows);
         return lane_fail(cli, err);

@@ -47,6 +47,18 @@ static bus_view or_else(const lane_cli *cli, const char *option, const char *oth
     return bus_view_of(lane_opt(cli, option, otherwise));
 }
 
+// What has an option of its own, or is said by DATA, is no extension.
+static bus_err check_extension(bus_view name)
+{
+    static const char *const own[] = {"id", "type", "source", "subject", "time", NULL};
+    for (int i = 0; own[i]; i++)
+        if (bus_view_is(name, own[i]))
+            return bus_fail(BUS_EUSAGE, "'%s' is no extension: --%s sets it", own[i], own[i]);
+    if (bus_view_is(name, "datacontenttype"))
+        return bus_fail(BUS_EUSAGE, "'datacontenttype' is no extension: DATA is JSON");
+    return BUS_OK;
+}
+
 static bus_err set_extensions(const lane_cli *cli, bus_event *event, bus_pack *p)
 {
     const char *pair;
@@ -55,6 +67,9 @@ static bus_err set_extensions(const lane_cli *cli, bus_event *event, bus_pack *p
         if (!equals || event->extra_count == BUS_EVENT_EXTRA_MAX)
             return bus_fail(BUS_EUSAGE, "--ext '%s' is not name=value, or one too many", pair);
         bus_view name = {pair, (size_t)(equals - pair)};
+        bus_err err = check_extension(name);
+        if (err)
+            return err;
         bus_view *known = bus_event_attribute(event, name);
         size_t from = p->len;
         if (known) {
@@ -83,7 +98,7 @@ static bus_err compose(const lane_cli *cli, draft *d, bus_pack *p)
         err = set_extensions(cli, &d->event, p);
     if (!err && data) {
         size_t from = p->len;
-        err = bus_note(bus_pack_from_json(p, bus_view_of(data)), "DATA");
+        err = bus_pack_from_json(p, bus_view_of(data)) ? bus_note(BUS_EUSAGE, "DATA") : BUS_OK;
         d->event.data = (bus_view){(const char *)p->buf + from, p->len - from};
         d->event.datacontenttype = BUS_VIEW("application/json");
     }
@@ -109,6 +124,30 @@ static bus_err read_whole(draft *d, const char *path)
 }
 
 // --- sending -----------------------------------------------------------------------------------------
+
+// Subjects of which the broker or a daemon makes something at once: a slip there is no event but a command.
+static bus_err check_reserved(const lane_cli *cli, const char *subject)
+{
+    static const struct {
+        const char *prefix, *what;
+    } reserved[] = {
+        {"$JS.",
+         "commands to the broker's JetStream: `lane streams` looks, stored makes and removes"},
+        {"$KV.", "the keys of buckets: lane kv put|del"},
+        {"$SRV.", "questions to services: lane services"},
+        {"$", "the broker's own"},
+        {"_INBOX.", "answers that somebody waits for"},
+        {"svc.", "calls of services: lane scenario, lane replay, lane workers make them"},
+        {"replay.", "reports of who takes part in a replay: lane sub --join"},
+    };
+    for (size_t i = 0; i < sizeof reserved / sizeof *reserved && !lane_has(cli, "force"); i++)
+        if (strncmp(subject, reserved[i].prefix, strlen(reserved[i].prefix)) == 0)
+            return bus_fail(
+                BUS_EUSAGE,
+                "subject '%s' is no lane or topic; on '%s…' go %s (--force does it anyway)",
+                subject, reserved[i].prefix, reserved[i].what);
+    return BUS_OK;
+}
 
 // The publisher's duty: the lane's grammar, and a scenario that is registered and active.
 static bus_err check_gate(lane_cli *cli, const char *subject)
@@ -199,11 +238,14 @@ static bus_err publish(lane_cli *cli, draft *d, json_t **answer)
 {
     const char *subject = lane_arg(cli, 0), *whole = lane_opt(cli, "event", NULL);
     size_t cap = 4 * bus_event_size_max();
+    bus_err err = check_reserved(cli, subject);
+    if (err)
+        return err;
     d->buf = malloc(cap);
     if (!d->buf)
         return bus_fail(BUS_ENOMEM, "event buffer");
     bus_pack p = bus_pack_to(d->buf, cap);
-    bus_err err = whole ? read_whole(d, whole) : compose(cli, d, &p);
+    err = whole ? read_whole(d, whole) : compose(cli, d, &p);
     size_t from = p.len;
     if (!err)
         err = bus_event_encode(&p, &d->event);
@@ -239,6 +281,7 @@ static const lane_option options[] = {
     {"subject", 0, "TEXT", "what the event is about: order/17"},
     {"time", 0, "TIME", "RFC 3339 (default: now)"},
     {"ext", 0, "NAME=VALUE", "an extension; may be repeated"},
+    {"force", 0, NULL, "also on subjects that are no lane or topic: $JS, $KV, _INBOX, svc, …"},
     {0},
 };
 

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "bus/lane/lane.h"
 #include "cli/call.h"
 #include "cli/verbs.h"
 #include "virtufin/api/v1/replay.pb-c.h"
@@ -61,11 +62,15 @@ static void print_bar(const json_t *info)
            text_of(info, "slowest"));
 }
 
+// The position before the first event is the one before the range: for people, none.
 static void print_line(const json_t *info)
 {
-    printf("%s %s: %llu of %llu..%llu, %llu events, %.0f/s%s%s\n", text_of(info, "selector"),
-           text_of(info, "state"), (unsigned long long)number_of(info, "position"),
-           (unsigned long long)number_of(info, "firstSeq"),
+    uint64_t at = number_of(info, "position"), first = number_of(info, "firstSeq");
+    char position[24] = "none";
+    if (at >= first)
+        snprintf(position, sizeof position, "%llu", (unsigned long long)at);
+    printf("%s %s: %s of %llu..%llu, %llu events, %.0f/s%s%s\n", text_of(info, "selector"),
+           text_of(info, "state"), position, (unsigned long long)first,
            (unsigned long long)number_of(info, "lastSeq"),
            (unsigned long long)number_of(info, "sent"),
            json_number_value(json_object_get(info, "eventsPerS")),
@@ -140,6 +145,33 @@ static int follow_to_end(lane_cli *cli, const char *selector)
     return code;
 }
 
+// What a call answers. For people without what says nothing: a code of no error, digits nobody measures.
+static int show_info(const lane_cli *cli, json_t *info)
+{
+    json_t *rate = json_object_get(info, "eventsPerS");
+    if (!cli->json && json_is_number(rate))
+        json_object_set_new(info, "eventsPerS",
+                            json_integer((json_int_t)(json_number_value(rate) + 0.5)));
+    if (!cli->json && number_of(info, "error") == 0)
+        json_object_del(info, "error");
+    lane_object(cli, info);
+    return 0;
+}
+
+// What the service does not take was typed.
+static bus_err call(lane_cli *cli, const lane_rpc *rpc, json_t *request, json_t **info)
+{
+    bus_err err = lane_call(cli, rpc, request, info);
+    return err == BUS_EINVAL ? BUS_EUSAGE : err;
+}
+
+static int call_and_show(lane_cli *cli, const lane_rpc *rpc, json_t *request)
+{
+    json_t *info = NULL;
+    bus_err err = call(cli, rpc, request, &info);
+    return err ? lane_fail(cli, err) : show_info(cli, info);
+}
+
 // --- starting ----------------------------------------------------------------------------------------
 
 // A range's end is a sequence, or a time. `what` names it to who typed it.
@@ -158,19 +190,26 @@ static bus_err set_point(json_t *request, const char *what, const char *value, c
     return BUS_OK;
 }
 
-// "max", or a factor with an x; the service knows its range.
+// "max", or a factor with an x that is not 0; the service knows its range.
 static bus_err check_speed(const char *value)
 {
     const char *digit = value;
-    bool point = false;
+    bool point = false, some = false;
     if (strcmp(value, "max") == 0)
         return BUS_OK;
-    for (; isdigit((unsigned char)*digit) || (*digit == '.' && !point); digit++)
+    for (; isdigit((unsigned char)*digit) || (*digit == '.' && !point); digit++) {
         point |= *digit == '.';
-    return digit > value + point && strcmp(digit, "x") == 0
+        some |= *digit > '0';
+    }
+    return some && strcmp(digit, "x") == 0
                ? BUS_OK
                : bus_fail(BUS_EUSAGE, "speed '%s' is neither max nor a factor such as 1x, 0.5x",
                           value);
+}
+
+static bus_err check_selector(const char *value)
+{
+    return bus_lane_check_selector(bus_view_of(value), "selector") ? BUS_EUSAGE : BUS_OK;
 }
 
 static bus_err start_request(const lane_cli *cli, json_t **out)
@@ -187,6 +226,8 @@ static bus_err start_request(const lane_cli *cli, json_t **out)
     *out = request;
     bus_err err = lane_opt_span(cli, "join-timeout", "0", &join);
     json_object_set_new(request, "join_timeout_ms", json_integer(join.ns / 1000000));
+    if (!err)
+        err = check_selector(lane_opt(cli, "selector", ""));
     if (!err)
         err = check_speed(lane_opt(cli, "speed", "max"));
     if (!err)
@@ -208,15 +249,14 @@ static int run_start(lane_cli *cli)
         json_decref(request);
         return lane_fail(cli, err);
     }
-    err = lane_call(cli, &rpc, request, &reply);
+    err = call(cli, &rpc, request, &reply);
     if (err)
         return lane_fail(cli, err);
     if (lane_has(cli, "wait")) {
         json_decref(reply);
         return follow_to_end(cli, selector);
     }
-    lane_object(cli, reply);
-    return 0;
+    return show_info(cli, reply);
 }
 
 // --- the rest ----------------------------------------------------------------------------------------
@@ -229,13 +269,13 @@ static json_t *selector_request(const lane_cli *cli)
 static int run_pause(lane_cli *cli)
 {
     static const lane_rpc rpc = RPC("Pause", pause_replay_request);
-    return lane_call_object(cli, &rpc, selector_request(cli));
+    return call_and_show(cli, &rpc, selector_request(cli));
 }
 
 static int run_resume(lane_cli *cli)
 {
     static const lane_rpc rpc = RPC("Resume", resume_replay_request);
-    return lane_call_object(cli, &rpc, selector_request(cli));
+    return call_and_show(cli, &rpc, selector_request(cli));
 }
 
 static int run_step(lane_cli *cli)
@@ -247,7 +287,7 @@ static int run_step(lane_cli *cli)
         return lane_fail(cli, bus_fail(BUS_EUSAGE, "'%s' is not a whole number of events", count));
     json_t *request = selector_request(cli);
     json_object_set_new(request, "count", json_string(count ? count : "1"));
-    return lane_call_object(cli, &rpc, request);
+    return call_and_show(cli, &rpc, request);
 }
 
 static int run_seek(lane_cli *cli)
@@ -259,7 +299,7 @@ static int run_seek(lane_cli *cli)
         json_decref(request);
         return lane_fail(cli, err);
     }
-    return lane_call_object(cli, &rpc, request);
+    return call_and_show(cli, &rpc, request);
 }
 
 static int run_speed(lane_cli *cli)
@@ -270,19 +310,19 @@ static int run_speed(lane_cli *cli)
         return lane_fail(cli, err);
     json_t *request = selector_request(cli);
     json_object_set_new(request, "speed", json_string(lane_arg(cli, 1)));
-    return lane_call_object(cli, &rpc, request);
+    return call_and_show(cli, &rpc, request);
 }
 
 static int run_stop(lane_cli *cli)
 {
     static const lane_rpc rpc = RPC("Stop", stop_replay_request);
-    return lane_call_object(cli, &rpc, selector_request(cli));
+    return call_and_show(cli, &rpc, selector_request(cli));
 }
 
 static int run_get(lane_cli *cli)
 {
     static const lane_rpc rpc = RPC("Get", get_replay_request);
-    return lane_call_object(cli, &rpc, selector_request(cli));
+    return call_and_show(cli, &rpc, selector_request(cli));
 }
 
 static int run_ls(lane_cli *cli)

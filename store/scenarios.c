@@ -24,7 +24,8 @@ struct store_scenarios {
 
 // --- reading and writing ------------------------------------------------------------------------------
 
-bus_err store_scenarios_get(bus_conn *conn, const char *id, store_scenario *out)
+// *broken: there is something under the key, and it is no record.
+static bus_err read_record(bus_conn *conn, const char *id, store_scenario *out, bool *broken)
 {
     bus_kv_entry entry;
     bus_err err = bus_lane_check_scenario(bus_view_of(id));
@@ -36,10 +37,18 @@ bus_err store_scenarios_get(bus_conn *conn, const char *id, store_scenario *out)
     if (err)
         return bus_note(err, "reading scenario '%s'", id);
     err = store_scenario_from_json(out, id, entry.value);
+    *broken = err != BUS_OK;
     if (!err)
         out->revision = entry.revision;
     bus_kv_entry_release(&entry);
     return err;
+}
+
+bus_err store_scenarios_get(bus_conn *conn, const char *id, store_scenario *out)
+{
+    bool broken = false;
+    bus_err err = read_record(conn, id, out, &broken);
+    return broken ? bus_fail(err, "%s; Delete removes it", bus_err_text()) : err;
 }
 
 // Writes over the revision it was read at; 0: it must be new.
@@ -228,11 +237,16 @@ static bus_err check_etag(const store_scenario *s, const char *etag)
 }
 
 // LIVE is told apart in any case of letters, so that "live" is not a mere "not registered".
+static bus_err refuse_live(void)
+{
+    return bus_fail(BUS_EPERM, "scenario 'LIVE' is never changed or deleted by a call");
+}
+
 static bus_err read_to_change(store_scenarios *ss, const char *id, const char *etag,
                               store_scenario *s)
 {
     if (store_scenario_is_live(id))
-        return bus_fail(BUS_EPERM, "scenario 'LIVE' is never changed or deleted by a call");
+        return refuse_live();
     bus_err err = store_scenarios_get(ss->conn, id, s);
     return err ? err : check_etag(s, etag);
 }
@@ -339,12 +353,38 @@ static bus_err ask_again(store_scenarios *ss, const char *id)
                     id, stream, info.messages);
 }
 
+// A record that is none is deleted as well: nothing of it is needed but its revision.
+static bus_err stand_in(const store_scenarios *ss, const char *id, const char *etag,
+                        store_scenario *s)
+{
+    bus_kv_entry entry = {0};
+    bus_err err = bus_kv_get(ss->conn, STORE_SCENARIOS_BUCKET, id, &entry);
+    if (err)
+        return err;
+    *s = (store_scenario){.revision = entry.revision};
+    snprintf(s->id, sizeof s->id, "%s", id);
+    snprintf(s->name, sizeof s->name, "%s", id);
+    bus_time_format(entry.time.ns, s->created);
+    bus_kv_entry_release(&entry);
+    return check_etag(s, etag);
+}
+
+static bus_err read_to_delete(store_scenarios *ss,
+                              const Virtufin__Api__V1__DeleteScenarioRequest *r, store_scenario *s)
+{
+    bool broken = false;
+    if (store_scenario_is_live(r->id))
+        return refuse_live();
+    bus_err err = read_record(ss->conn, r->id, s, &broken);
+    return broken ? stand_in(ss, r->id, r->etag, s) : err ? err : check_etag(s, r->etag);
+}
+
 static bus_err delete_scenario(store_scenarios *ss,
                                const Virtufin__Api__V1__DeleteScenarioRequest *r,
                                uint64_t *messages, uint64_t *keys)
 {
     store_scenario s = {0};
-    bus_err err = read_to_change(ss, r->id, r->etag, &s);
+    bus_err err = read_to_delete(ss, r, &s);
     if (!err && strcmp(r->confirm, r->id) != 0)
         err = ask_again(ss, r->id);
     if (!err)

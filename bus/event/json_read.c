@@ -395,9 +395,10 @@ bus_err bus_pack_from_json(bus_pack *p, bus_view json)
     if (!err && r.at != r.end)
         err = bad(&r, "something follows the value");
     if (!err) // what is left to find: a key given twice
-        err =
-            bus_pack_validate((bus_view){(const char *)p->buf + before.len, p->len - before.len},
-                              &(bus_pack_limits){.depth_max = DEPTH_MAX, .nodes_max = UINT32_MAX});
+        err = bus_pack_validate((bus_view){(const char *)p->buf + before.len, p->len - before.len},
+                                &(bus_pack_limits){.depth_max = DEPTH_MAX,
+                                                   .nodes_max = UINT32_MAX,
+                                                   .json_len = json.len});
     if (err)
         *p = before;
     return err;

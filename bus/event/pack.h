@@ -80,6 +80,8 @@ static inline void bus_pack_key(bus_pack *p, const char *key)
 typedef struct {
     uint32_t depth_max; // containers within containers; 0: 32
     uint32_t nodes_max; // values in all; 0: 65,536
+    size_t
+        json_len; // the bytes were made of JSON of this length, and errors speak of that; 0: they were not
 } bus_pack_limits;
 bus_err bus_pack_validate(bus_view bytes, const bus_pack_limits *limits);
 

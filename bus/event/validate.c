@@ -31,6 +31,7 @@ typedef struct {
 
 typedef struct {
     const uint8_t *start;
+    size_t json_len; // as in the limits
     bus_cursor c;
     uint32_t nodes, nodes_max, depth, depth_max;
     frame frames[DEPTH_LIMIT];
@@ -67,6 +68,9 @@ static inline uint32_t hash_key(bus_view k)
 
 static bus_err duplicate_key(const validator *v, bus_view k)
 {
+    if (v->json_len)
+        return bus_fail(BUS_EINVAL, "key '%.*s' is given twice in one object",
+                        (int)(k.len > 64 ? 64 : k.len), k.ptr);
     return bus_fail(BUS_EINVAL, "at byte %zu: key '%.*s' stands twice in one map",
                     (size_t)((const uint8_t *)k.ptr - v->start), (int)(k.len > 64 ? 64 : k.len),
                     k.ptr);
@@ -232,6 +236,7 @@ bus_err bus_pack_validate(bus_view bytes, const bus_pack_limits *limits)
     v.c = bus_cursor_of(bytes);
     v.nodes = 1;
     v.depth = 0;
+    v.json_len = limits ? limits->json_len : 0;
     v.depth_max = limits && limits->depth_max ? limits->depth_max : DEPTH_PRESET;
     if (v.depth_max > DEPTH_LIMIT)
         v.depth_max = DEPTH_LIMIT;
@@ -241,5 +246,7 @@ bus_err bus_pack_validate(bus_view bytes, const bus_pack_limits *limits)
     if (!err && v.c.at != v.c.end)
         err = bus_fail(BUS_EINVAL, "at byte %zu: %zu bytes follow the value", offset_of(&v),
                        (size_t)(v.c.end - v.c.at));
+    if (err && v.json_len)
+        return bus_note(err, "JSON of %zu bytes", v.json_len);
     return err ? bus_note(err, "msgpack of %zu bytes", bytes.len) : BUS_OK;
 }

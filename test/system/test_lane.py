@@ -96,6 +96,8 @@ def test_help_stands_in_columns_and_lists_what_a_verb_uses():
     assert {len(line) - len(line[50:].lstrip()) for line in lines} == {50} and "--creds" in top
     cat = lane("cat", "--help").stdout
     assert "--to" in cat and "--nats-url" not in cat and "--timeout" not in cat
+    check = lane("feed", "check", "--help").stdout
+    assert "--timeout" in check and "--nats-url" not in check and "--creds" not in check
     assert lane("cat", "--timeout", "1s").returncode == 2 and "--creds" in lane("kv", "ls", "--help").stdout
 
 
@@ -139,6 +141,11 @@ def test_a_view_that_shows_nothing_says_why(store):
     (["replay", "start"], "--selector"), (["export"], "one of the two"), (["doctor", "--monitor", "99999"], "no port"),
     (["sub", "act.>", "--join", "me"], "needs subjects on hyp.<selector>"),
     (["sub", "hyp.a.>", "hyp.b.>", "--join", "me"], "subjects of one selector"),
+    (["replay", "start", "--selector", "x", "--speed", "0x"], "'0x'"), (["replay", "speed", "x", "0.00x"], "'0.00x'"),
+    (["replay", "start", "--selector", "z z"], "'z z'"), (["feed", "check", "binance", "--creds", "x"], "unknown option '--creds'"),
+    (["pub", "$JS.API.STREAM.DELETE.ACT", "{}"], "JetStream"), (["pub", "$KV.config.a", "{}"], "lane kv"),
+    (["pub", "_INBOX.a", "{}"], "somebody waits"), (["pub", "svc.virtufin.api.v1.Replay.Stop", "{}"], "calls of services"),
+    (["pub", "foo.bar", "{}", "--ext", "id=3"], "--id sets it"), (["pub", "foo.bar", '{"a":1,"a":2}'], "JSON of 13 bytes: key 'a'"),
 ])
 def test_mistakes_are_named_and_exit_2(args, says):
     done = lane(*args, env={**os.environ, "TRADELANE_NATS_URL": "nats://127.0.0.1:1"})
@@ -181,6 +188,10 @@ def test_contexts_of_the_nats_cli_are_read(store, tmp_path):
 
 
 # --- events ------------------------------------------------------------------------------------------------
+
+
+def test_what_is_a_command_to_somebody_is_published_by_force_alone(store, bus):
+    assert store.lane_json("pub", "$KV.config.forced", '{"a":1}', "--force")[0]["stream"] == "KV_config"
 
 
 def test_what_is_published_is_recorded_and_seen(store, bus, background):
@@ -308,6 +319,18 @@ def test_scenarios_live_and_die(store):
     assert [s["id"] for s in store.lane_json("scenario", "ls")] == ["LIVE"]
 
 
+def test_a_scenario_whose_record_is_broken_can_be_deleted(store):
+    store.lane("scenario", "create", "bt9", "--market", "hyp.mon")
+    store.lane("kv", "put", "scenarios", "bt9", "garbage", "--force")
+    shown = store.lane("scenario", "get", "bt9", check=False)
+    assert shown.returncode == 1 and "Delete removes it" in shown.stderr, shown.stderr
+    asked = store.lane("scenario", "delete", "bt9", check=False)
+    assert asked.returncode == 1 and "--yes bt9" in asked.stderr, asked.stderr
+    store.lane("scenario", "delete", "bt9", "--yes", "bt9")
+    assert "not registered" in store.lane("scenario", "get", "bt9", check=False).stderr
+    assert "SC_bt9" not in store.lane("streams", "ls").stdout
+
+
 def test_a_strategy_that_is_no_worker_is_refused_by_name(store):
     blind = store.lane("scenario", "create", "b0", "--market", "hyp.mon", "--strategy", "smaa")
     assert "whether there is a worker 'smaa'" in blind.stderr and blind.stderr.count("\n") == 1
@@ -327,6 +350,10 @@ def test_a_replay_is_followed_to_its_end(store, background):
     watch = background("sub", "hyp.mon.exchange.>", "--json", "--count", 20)
     time.sleep(0.5)
     lines = store.lane("replay", "start", "ACT", "--selector", "mon", "--wait").stdout.splitlines()
+    assert all(re.search(r": (none|1?[1-9]|[12]0) of 1\.\.20, ", line) for line in lines), lines
+    shown = store.lane("replay", "get", "mon").stdout
+    assert "error: 0" not in shown and re.search(r"^eventsPerS: [0-9]+$", shown, re.M), shown
+    assert store.lane("kv", "ls").stdout.split("replays", 1)[1].split()[0] == "1", "one key, whatever its history"
     assert "finished" in lines[-1] and "20 events" in lines[-1]
     seen = [json.loads(line)["event"] for line in watch.lines()]
     assert [e["id"] for e in seen] == [f"trade.BTCUSDT.{n}" for n in range(1, 21)]
@@ -348,10 +375,12 @@ def test_a_paused_replay_is_stepped_sought_and_stopped(store):
     assert store.lane_json("replay", "get", "mon")[0]["state"] == "stopped"
     for args, says in ((["seek", "mon", "yesterday"], "'yesterday' is neither"), (["step", "mon", "x"], "'x' is not a whole"),
                        (["speed", "mon", "fast"], "'fast'"), (["start", "--selector", "x", "--to", "soon"], "--to 'soon'"),
-                       (["start", "--selector", "x", "--speed", ".x"], "'.x'")):
+                       (["start", "--selector", "x", "--speed", ".x"], "'.x'"),
+                       (["start", "--selector", "x", "--speed", "99999x"], "0.01x to 10000x"),
+                       (["start", "--selector", "LIVE"], "reserved")):
         done = store.lane("replay", *args, check=False)
         assert done.returncode == 2 and says in done.stderr, done.stderr
-    for args, says in ((["start", "--selector", "LIVE"], "reserved"), (["start", "--selector", "x", "--from", 99], "99"),
+    for args, says in ((["start", "--selector", "x", "--from", 99], "99"),
                        (["start", "NOPE", "--selector", "x"], "NOPE"), (["pause", "none"], "none")):
         done = store.lane("replay", *args, check=False)
         assert done.returncode == 1 and says in done.stderr, done.stderr

@@ -79,6 +79,11 @@ def test_a_broker_without_jetstream_is_said(stack, tmp_path, daemon):
     try:
         started.wait_line("has no JetStream for us .start it with: nats-server -js", 20)
         assert "nats-server -js" in started.get("/health")[1]
+        checks = [json.loads(line) for line in
+                  stack.lane("doctor", "--json", "-s", f"nats://127.0.0.1:{port}", check=False).stdout.splitlines()]
+        (said,) = [c for c in checks if c["check"] == "jetstream"]
+        assert said["verdict"] == "fail" and "has none" in said["found"] and "-js" in said["advice"]
+        assert not {"streams", "scenario LIVE", "feedd"} & {c["check"] for c in checks}, "nothing is said twice"
     finally:
         broker.kill()
 

@@ -347,30 +347,10 @@ Test(pack, json_numbers_and_text_keep_their_value)
 Test(pack, text_that_is_no_json_is_refused_with_its_place)
 {
     static const char *const bad[] = {
-        "",
-        "{",
-        "[1,]",
-        "{\"a\":1,}",
-        "{a:1}",
-        "01",
-        "1.",
-        "+1",
-        ".5",
-        "1e",
-        "1e999",
-        "nul",
-        "\"a",
-        "\"\\x\"",
-        "[1 2]",
-        "{\"a\" 1}",
-        "\"\\ud800\"",
-        "\"\\udc00\"",
-        "\"\\u12\"",
-        "\"\t\"",
-        "\"\xff\"",
-        "1 1",
-        "{\"a\":1,\"a\":2}",
-        "]",
+        "",          "{",       "[1,]",     "{\"a\":1,}", "{a:1}",       "01",
+        "1.",        "+1",      ".5",       "1e",         "1e999",       "nul",
+        "\"a",       "\"\\x\"", "[1 2]",    "{\"a\" 1}",  "\"\\ud800\"", "\"\\udc00\"",
+        "\"\\u12\"", "\"\t\"",  "\"\xff\"", "1 1",        "]",
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         uint8_t buf[256];
@@ -380,6 +360,14 @@ Test(pack, text_that_is_no_json_is_refused_with_its_place)
         cr_expect(strstr(bus_err_text(), "byte "), "'%s' says: %s", bad[i], bus_err_text());
         cr_expect(p.len == 0 && !p.overflow);
     }
+}
+
+Test(pack, names_the_key_that_stands_twice_in_an_object)
+{
+    uint8_t buf[64];
+    bus_pack p = bus_pack_to(buf, sizeof buf);
+    test_expect_err(bus_pack_from_json(&p, BUS_VIEW("{\"a\":{\"b\":1,\"b\":2}}")), BUS_EINVAL);
+    cr_assert_str_eq(bus_err_text(), "JSON of 19 bytes: key 'b' is given twice in one object");
 }
 
 Test(pack, long_containers_get_their_longer_headers)
