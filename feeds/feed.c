@@ -423,6 +423,8 @@ static void turn(feed *f)
         stop_turn(f, now);
     if (may_act)
         act(f, now);
+    if (f->outbox_open)
+        feed_outbox_push(&f->outbox);
     count(f, now);
     tell_status(f);
 }

@@ -152,7 +152,7 @@ static bus_err feed_start(state *s, const settings *set, const feed_venue *venue
                        .lease_span = set->lease_span,
                        .conn = s->conn,
                        .publisher = bus_conn_opts_of(&set->base, "feedd-publisher", BUS_SIDE_LIVE,
-                                                     BUS_PROFILE_LATENCY),
+                                                     BUS_PROFILE_BULK),
                        .connection_id = s->connection_id,
                        .instance_id = s->instance_id,
                        .status_changed = feed_manager_wake(s->manager)};

@@ -154,7 +154,11 @@ bus_err feed_outbox_open(feed_outbox *o, const char *venue, const bus_conn_opts 
     snprintf(o->feed_lane, sizeof o->feed_lane, "act.exchange.%s.feed.", venue);
     feed_fifo_init(&o->waiting, WAITING_BYTES_MAX);
     feed_fifo_init(&o->side_waiting, SIDE_BYTES_MAX);
+    char own[64];
+    snprintf(own, sizeof own, "act.exchange.%s.>", venue);
     bus_publisher_opts lane = {.conn = *conn,
+                               .owned = own,
+                               .owned_stream = "ACT",
                                .wake = wake,
                                .on_ack = on_ack,
                                .confirm = confirm,
@@ -230,6 +234,12 @@ void feed_outbox_turn(feed_outbox *o)
     bus_publisher_poll(o->side);
     drain(o);
     drain_side(o);
+}
+
+void feed_outbox_push(feed_outbox *o)
+{
+    bus_publisher_push(o->lane);
+    bus_publisher_push(o->side);
 }
 
 bool feed_outbox_ready(const feed_outbox *o)

@@ -1,4 +1,4 @@
-// outbox: the venue thread's way to the lane: an acknowledged publisher, and behind it a bounded place for
+// outbox: the venue thread's way to the lane: an acknowledged publisher that alone writes the venue's subjects (the lease), and behind it a bounded place for
 // what the publisher has no room for just now. While it is not empty nothing new may be made: whoever
 // feeds the adapter asks feed_outbox_ready first. Dead letters and lifecycle events go the same way by
 // a second publisher, so that a stream that is missing holds up only its own.
@@ -38,6 +38,7 @@ bus_err feed_outbox_open(feed_outbox *o, const char *venue, const bus_conn_opts 
 void feed_outbox_close(feed_outbox *o); // gives up what is not acknowledged
 // feed_outbox_turn takes acks and sends what waits.
 void feed_outbox_turn(feed_outbox *o);
+void feed_outbox_push(feed_outbox *o); // what was made in this turn goes out: the end of each turn
 bool feed_outbox_ready(const feed_outbox *o); // nothing waits for the lane
 bool feed_outbox_empty(const feed_outbox *o); // nothing waits at all, everything is acknowledged
 void feed_outbox_event(feed_outbox *o, const char *subject, const bus_event *event);

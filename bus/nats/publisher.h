@@ -1,7 +1,8 @@
 // publisher: acknowledged publishing to recorded lanes, with a bounded window and re-send.
 // It has a connection of its own that never buffers while down: after any loss it opens a new one and
-// sends again, in order and with the same de-duplication ids, everything not yet acknowledged. So what
-// is stored is always a prefix of what was sent, each message once.
+// sends again, in order, everything not yet acknowledged, after it has made sure of what is stored: by the
+// de-duplication ids, or, for a writer who alone owns its subjects on a broker with fast ingest, by batches
+// without ids. So what is stored is always a prefix of what was sent, each message once.
 // Thread: one owner; `wake` comes from the library's. Source: schemas/specs/recording.md, "Writing".
 #ifndef BUS_NATS_PUBLISHER_H
 #define BUS_NATS_PUBLISHER_H
@@ -13,8 +14,9 @@ typedef struct bus_publisher bus_publisher;
 // An acknowledged (or refused) message. tag is the sender's own number.
 typedef struct {
     uint64_t tag;
-    uint64_t stream_seq; // 0 when refused
-    bool duplicate;      // the stream held it already
+    uint64_t
+        stream_seq; // 0 when refused; of own subjects (fast ingest) the place is not before it, but may be behind
+    bool duplicate; // the stream held it already
     bus_err
         err; // BUS_OK, or why it can never be stored (too large). "Not now" (no stream, store full) is retried
     const char *text; // its words; "" when OK
@@ -26,7 +28,11 @@ typedef void (*bus_ack_fn)(
     void *ctx, const bus_ack *ack); // on the owner's thread, from poll/wait, in order of sending
 
 typedef struct {
-    bus_conn_opts conn;
+    bus_conn_opts
+        conn; // profile LATENCY: a message goes out when it is sent; else at the next poll, if not before
+    // Subjects that nobody else writes to while this publisher does, and their stream: "act.exchange.binance.>",
+    // "ACT"; borrowed until open returns. Opens the way to fast ingest. NULL: ids, whatever the broker.
+    const char *owned, *owned_stream;
     uint32_t window_msgs_max;  // not yet acknowledged; 0: 4,096
     uint32_t window_bytes_max; // 0: 8 MiB
     bus_span ack_timeout;      // then the connection is replaced and the window sent again; 0: 5 s
@@ -46,7 +52,7 @@ typedef enum {
 } bus_publish_result;
 
 bus_err bus_publisher_open(bus_publisher **out, const bus_publisher_opts *opts);
-// msg_id NULL: no de-duplication id. Copies everything.
+// msg_id NULL: no de-duplication id. Copies everything. Of own subjects no two messages may be alike in every byte.
 bus_publish_result bus_publisher_send(bus_publisher *pub, const char *subject, const char *msg_id,
                                       const bus_header_pair *headers, size_t count,
                                       bus_view payload, uint64_t tag);
@@ -54,6 +60,7 @@ bus_publish_result bus_publisher_send(bus_publisher *pub, const char *subject, c
 // de-duplication id of bus_identity_dedup.
 bus_publish_result bus_publisher_event(bus_publisher *pub, const char *subject,
                                        const bus_event *event, uint64_t tag);
+void bus_publisher_push(bus_publisher *pub); // what was sent goes out now, whatever the profile
 void bus_publisher_poll(
     bus_publisher *pub); // takes acks, re-sends, reconnects; call on wake and at least every 100 ms
 bus_err bus_publisher_wait(bus_publisher *pub,

@@ -8,33 +8,47 @@ enum { RECORDS_A_POLL = 4096 };
 
 struct bus_tail {
     bus_reader *reader;
-    uint32_t mask; // of the table below: message numbers by the hash of their id, 0: free
+    bool by_content;
+    uint32_t
+        mask; // of the table below: message numbers by the hash of what they are known by, 0: free
     uint64_t *numbers;
+    uint64_t last;
 };
 
-static uint64_t hash(bus_view v)
+// What a message is known by: its id, or its subject and bytes.
+typedef struct {
+    bus_view first, second;
+} mark;
+
+static uint64_t hash_on(uint64_t h, bus_view v)
 {
-    uint64_t h = 0xcbf29ce484222325u;
     for (size_t i = 0; i < v.len; i++)
         h = (h ^ (uint8_t)v.ptr[i]) * 0x100000001b3u;
+    return h;
+}
+
+static uint64_t hash(mark m)
+{
+    uint64_t h = hash_on(hash_on(0xcbf29ce484222325u, m.first), m.second);
     return h ^ h >> 32;
 }
 
-static bus_view id_of(const bus_window *window, uint64_t number)
+static mark mark_of(const bus_tail *tail, const bus_window *window, uint64_t number)
 {
-    bus_frame frame = bus_frame_at(bus_window_bytes(window, number));
-    return bus_frame_id(&frame);
+    bus_frame f = bus_frame_at(bus_window_bytes(window, number));
+    return tail->by_content ? (mark){f.subject, f.payload} : (mark){.first = f.id};
 }
 
 static void learn(bus_tail *tail, const bus_window *window)
 {
     for (uint64_t n = window->head; n < window->tail; n++) {
         const bus_slot *slot = bus_window_slot(window, n);
-        bus_view id =
-            slot->state == BUS_SLOT_QUEUED && slot->tries ? id_of(window, n) : (bus_view){0};
-        if (id.len == 0)
+        if (slot->state != BUS_SLOT_QUEUED || !slot->tries)
             continue;
-        uint64_t at = hash(id);
+        mark m = mark_of(tail, window, n);
+        if (m.first.len == 0)
+            continue;
+        uint64_t at = hash(m);
         while (tail->numbers[at & tail->mask])
             at++;
         tail->numbers[at & tail->mask] = n;
@@ -43,35 +57,45 @@ static void learn(bus_tail *tail, const bus_window *window)
 
 static void meet(const bus_tail *tail, bus_window *window, const bus_record *record)
 {
-    bus_view id;
-    if (!bus_msg_header(record->msg, "Nats-Msg-Id", &id))
-        return;
-    for (uint64_t at = hash(id); tail->numbers[at & tail->mask]; at++) {
+    mark met = {record->subject, record->payload};
+    if (!tail->by_content) {
+        met.second = (bus_view){0};
+        if (!bus_msg_header(record->msg, "Nats-Msg-Id", &met.first))
+            return;
+    }
+    for (uint64_t at = hash(met); tail->numbers[at & tail->mask]; at++) {
         uint64_t number = tail->numbers[at & tail->mask];
         const bus_slot *slot = bus_window_slot(window, number);
-        if (slot && slot->state == BUS_SLOT_QUEUED && bus_view_eq(id, id_of(window, number))) {
+        if (!slot || slot->state != BUS_SLOT_QUEUED)
+            continue;
+        mark ours = mark_of(tail, window, number);
+        if (bus_view_eq(met.first, ours.first) && bus_view_eq(met.second, ours.second)) {
             bus_window_stored(window, number, record->seq, true);
             return;
         }
     }
 }
 
-bus_err bus_tail_open(bus_tail **out, bus_conn *conn, const bus_window *window, const char *stream,
-                      uint64_t after_seq, bus_wake wake)
+bus_err bus_tail_open(bus_tail **out, bus_conn *conn, const bus_window *window,
+                      const bus_tail_opts *opts)
 {
     bus_tail *tail = calloc(1, sizeof *tail);
     if (!tail)
-        return bus_fail(BUS_ENOMEM, "reading the tail of '%s'", stream);
+        return bus_fail(BUS_ENOMEM, "reading the tail of '%s'", opts->stream);
+    tail->by_content = opts->by_content;
     tail->mask = window->slots_max * 2 - 1; // a power of two, never more than half full
     tail->numbers = calloc((size_t)tail->mask + 1, sizeof *tail->numbers);
     bus_err err = tail->numbers ? BUS_OK : bus_fail(BUS_ENOMEM, "ids of the window");
     if (!err)
-        err = bus_reader_open(
-            &tail->reader, conn,
-            &(bus_reader_opts){.stream = stream, .from_seq = after_seq + 1, .wake = wake});
+        err = bus_reader_open(&tail->reader, conn,
+                              &(bus_reader_opts){.stream = opts->stream,
+                                                 .filters = &opts->filter,
+                                                 .filter_count = opts->filter ? 1 : 0,
+                                                 .from_seq = opts->after_seq + 1,
+                                                 .wake = opts->wake});
     if (err) {
         bus_tail_close(tail);
-        return bus_note(err, "reading the tail of '%s'", stream);
+        return bus_note(err, "reading the tail of '%s'", opts->stream);
     }
     learn(tail, window);
     *out = tail;
@@ -85,6 +109,7 @@ bool bus_tail_poll(bus_tail *tail, bus_window *window)
         bus_seq_range gap;
         switch (bus_reader_next(tail->reader, (bus_span){0}, &record, &gap)) {
         case BUS_READER_RECORD:
+            tail->last = record.seq;
             meet(tail, window, &record);
             break;
         case BUS_READER_GAP:
@@ -98,6 +123,11 @@ bool bus_tail_poll(bus_tail *tail, bus_window *window)
         }
     }
     return false;
+}
+
+uint64_t bus_tail_last(const bus_tail *tail)
+{
+    return tail->last;
 }
 
 void bus_tail_close(bus_tail *tail)

@@ -126,7 +126,7 @@ bus_view bus_window_bytes(const bus_window *w, uint64_t number)
     return (bus_view){(const char *)w->arena + slot->offset, slot->len};
 }
 
-static void requeue(bus_window *w)
+void bus_window_requeue(bus_window *w)
 {
     for (uint64_t n = w->head; n < w->tail; n++)
         if (slot_at(w, n)->state == BUS_SLOT_SENT)
@@ -135,9 +135,24 @@ static void requeue(bus_window *w)
     w->next = w->head;
 }
 
+void bus_window_unsend(bus_window *w)
+{
+    for (uint64_t n = w->head; n < w->tail; n++)
+        if (slot_at(w, n)->state == BUS_SLOT_SENT)
+            slot_at(w, n)->tries--;
+    bus_window_requeue(w);
+}
+
+void bus_window_not_stored(bus_window *w)
+{
+    bus_window_requeue(w);
+    for (uint64_t n = w->head; n < w->tail; n++)
+        slot_at(w, n)->tries = 0;
+}
+
 void bus_window_doubt(bus_window *w)
 {
-    requeue(w);
+    bus_window_requeue(w);
     if (w->mode == BUS_WINDOW_OPEN || w->mode == BUS_WINDOW_DRAIN)
         w->mode = BUS_WINDOW_PROBE;
 }

@@ -72,6 +72,13 @@ void bus_window_sent(bus_window *w, uint64_t number, bus_mono now);
 bus_view bus_window_bytes(const bus_window *w, uint64_t number);
 // bus_window_doubt: the connection was lost or replaced: everything sent is queued again, mode PROBE.
 void bus_window_doubt(bus_window *w);
+// For a path that keeps order and pauses itself (batch.h), mode OPEN throughout:
+//   bus_window_requeue     everything sent is queued again; it may be stored
+//   bus_window_unsend      everything sent is queued again, and this time of sending did not store it
+//   bus_window_not_stored  everything that is not stored is queued, and known not to be
+void bus_window_requeue(bus_window *w);
+void bus_window_unsend(bus_window *w);
+void bus_window_not_stored(bus_window *w);
 // bus_window_oldest: since when the oldest sent message waits; false when none does.
 bool bus_window_oldest(const bus_window *w, bus_mono *since);
 

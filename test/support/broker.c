@@ -27,8 +27,8 @@ static void write_config(const test_broker *broker, const char *path)
     cr_assert(f, "cannot write '%s': %s", path, strerror(errno));
     fprintf(f, "listen: \"127.0.0.1:%d\"\n", broker->port ? broker->port : -1);
     if (!broker->opts.no_jetstream)
-        fprintf(f, "jetstream { store_dir: \"%s\", max_mem: 256MB, max_file: 16GB }\n",
-                broker->dir);
+        fprintf(f, "jetstream { store_dir: \"%s\", max_mem: 256MB, max_file: 16GB\n%s }\n",
+                broker->dir, broker->opts.jetstream ? broker->opts.jetstream : "");
     if (broker->opts.config)
         fprintf(f, "%s\n", broker->opts.config);
     fclose(f);

@@ -10,7 +10,8 @@
 #include "test/support/proc.h"
 
 typedef struct {
-    const char *config; // lines added to the server's configuration, or NULL
+    const char *config;    // lines added to the server's configuration, or NULL
+    const char *jetstream; // lines added to its jetstream block, or NULL
     bool no_jetstream;
     int port; // 0: a free one
 } test_broker_opts;

@@ -49,19 +49,25 @@ static void relay(test_proxy *proxy, int *fds, int i)
     bool from_server = i % 2;
     if (n <= 0)
         close_pair(fds + i / 2 * 2);
-    else if (!(from_server && proxy->deaf) && write(fds[i ^ 1], chunk, (size_t)n) != n)
-        close_pair(fds + i / 2 * 2);
+    else if (!(from_server && proxy->deaf) &&
+             send(fds[i ^ 1], chunk, (size_t)n, MSG_NOSIGNAL) != n && !from_server)
+        close_pair(fds + i / 2 * 2); // a client that is gone: what it sent goes on
 }
 
 static void *run(void *ctx)
 {
     test_proxy *proxy = ctx;
     int fds[2 * PAIRS];
+    bool held[PAIRS] = {false};
+    int hold = 0;
     memset(fds, -1, sizeof fds);
     while (!proxy->ending) {
         struct pollfd p[2 * PAIRS + 1];
+        for (int k = 0; k < PAIRS; k++)
+            held[k] = proxy->hold && fds[2 * k] >= 0 && (held[k] || !hold);
+        hold = proxy->hold;
         for (int i = 0; i < 2 * PAIRS; i++)
-            p[i] = (struct pollfd){.fd = fds[i], .events = POLLIN};
+            p[i] = (struct pollfd){.fd = held[i / 2] && i % 2 == 0 ? -1 : fds[i], .events = POLLIN};
         p[2 * PAIRS] = (struct pollfd){.fd = proxy->listener, .events = POLLIN};
         poll(p, 2 * PAIRS + 1, 10);
         bool cut = atomic_exchange(&proxy->cut, 0);

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bus/nats/publisher.h"
 #include "proxy.h"
+#include "publishing.h"
 #include "support.h"
 #include "test/support/test.h"
 
@@ -14,33 +14,6 @@ TestSuite(publisher, .timeout = 120);
 
 static test_broker broker;
 static bus_conn *conn;
-
-typedef struct {
-    uint64_t acked, refused, duplicates, last_tag, last_seq;
-    bool disorder;
-    char words[256], refused_subject[64], refused_id[64];
-    size_t refused_len;
-} acks;
-static acks seen;
-
-static void on_ack(void *ctx, const bus_ack *ack)
-{
-    (void)ctx;
-    seen.disorder |= ack->tag != seen.last_tag + 1;
-    seen.last_tag = ack->tag;
-    seen.duplicates += ack->duplicate;
-    if (ack->err) {
-        seen.refused++;
-        snprintf(seen.words, sizeof seen.words, "%s", ack->text);
-        snprintf(seen.refused_subject, sizeof seen.refused_subject, "%s", ack->subject);
-        bus_view_copy(ack->msg_id, seen.refused_id, sizeof seen.refused_id);
-        seen.refused_len = ack->payload.len;
-        return;
-    }
-    seen.disorder |= ack->stream_seq <= seen.last_seq;
-    seen.last_seq = ack->stream_seq;
-    seen.acked++;
-}
 
 static void setup(void)
 {
@@ -55,74 +28,15 @@ static void teardown(void)
     test_broker_stop(&broker);
 }
 
-static bus_publisher *given_publisher(bus_span ack_timeout)
-{
-    bus_publisher *pub = NULL;
-    test_ok(bus_publisher_open(
-        &pub, &(bus_publisher_opts){
-                  .conn = {.url = broker.url, .name = "publisher", .profile = BUS_PROFILE_BULK},
-                  .ack_timeout = ack_timeout,
-                  .on_ack = on_ack}));
-    return pub;
-}
-
-static const char subject[] = "act.exchange.binance.trade.tape.BTCUSDT";
-
-static bus_publish_result send_one(bus_publisher *pub, uint64_t n)
-{
-    char id[48], payload[200] = "";
-    snprintf(id, sizeof id, "urn:test#%" PRIu64, n);
-    snprintf(payload, sizeof payload, "%" PRIu64, n);
-    const bus_header_pair type = {"Content-Type", "text/plain"};
-    return bus_publisher_send(pub, subject, id, &type, 1, (bus_view){payload, sizeof payload}, n);
-}
-
-// Sends [first, last], polling while the window is full; `every` messages `fault` is called.
-static void send_range(bus_publisher *pub, uint64_t first, uint64_t last, uint64_t every,
-                       void (*fault)(void))
-{
-    for (uint64_t n = first; n <= last; n++) {
-        bus_publish_result result;
-        while ((result = send_one(pub, n)) == BUS_PUBLISH_FULL) {
-            bus_publisher_poll(pub);
-            sleep_ms(1);
-        }
-        cr_assert_eq(result, BUS_PUBLISH_SENT, "%s", bus_err_text());
-        if (n % 64 == 0)
-            bus_publisher_poll(pub);
-        if (every && n % every == 0)
-            fault();
-    }
-}
-
-// The stream holds 1 … count, each once, in order.
-static void expect_stream(uint64_t count)
-{
-    cr_assert_eq(stream_messages(conn, "ACT"), count);
-    bus_reader *reader;
-    test_ok(bus_reader_open(&reader, conn, &(bus_reader_opts){.stream = "ACT", .from_seq = 1}));
-    bus_record record;
-    bus_seq_range gap;
-    for (uint64_t n = 1; n <= count; n++) {
-        bus_reader_result result;
-        while ((result = bus_reader_next(reader, BUS_SPAN_S(5), &record, &gap)) ==
-               BUS_READER_CAUGHT_UP)
-            ;
-        cr_assert_eq(result, BUS_READER_RECORD);
-        cr_assert_eq(strtoull(record.payload.ptr, NULL, 10), n);
-    }
-    bus_reader_close(reader);
-}
-
 Test(publisher, stores_everything_once_in_order_and_acknowledges_in_order, .init = setup,
      .fini = teardown)
 {
-    bus_publisher *pub = given_publisher((bus_span){0});
+    bus_publisher *pub = given_publisher(&broker, (bus_span){0});
     send_range(pub, 1, 20000, 0, NULL);
     test_ok(bus_publisher_wait(pub, BUS_SPAN_S(20)));
     cr_assert(seen.acked == 20000 && !seen.disorder && seen.refused == 0);
     cr_assert(bus_publisher_up(pub) && bus_publisher_pending(pub) == 0);
-    expect_stream(20000);
+    expect_stream(conn, 20000);
     bus_publisher_close(pub);
 }
 
@@ -133,18 +47,18 @@ static void kill_and_restart(void)
 
 Test(publisher, survives_brokers_killed_in_the_middle_of_a_window, .init = setup, .fini = teardown)
 {
-    bus_publisher *pub = given_publisher(BUS_SPAN_S(2));
+    bus_publisher *pub = given_publisher(&broker, BUS_SPAN_S(2));
     send_range(pub, 1, 30000, 7001, kill_and_restart);
     test_ok(bus_publisher_wait(pub, BUS_SPAN_S(30)));
     cr_assert(seen.acked == 30000 && !seen.disorder);
     wait_until_up(conn, 10000);
-    expect_stream(30000);
+    expect_stream(conn, 30000);
     bus_publisher_close(pub);
 }
 
 Test(publisher, survives_a_broker_that_stands_still, .init = setup, .fini = teardown)
 {
-    bus_publisher *pub = given_publisher(BUS_SPAN_S(1));
+    bus_publisher *pub = given_publisher(&broker, BUS_SPAN_S(1));
     send_range(pub, 1, 3000, 0, NULL);
     test_broker_freeze(&broker);
     uint64_t n = 3001;
@@ -159,7 +73,7 @@ Test(publisher, survives_a_broker_that_stands_still, .init = setup, .fini = tear
     test_ok(bus_publisher_wait(pub, BUS_SPAN_S(30)));
     cr_assert(!seen.disorder);
     wait_until_up(conn, 15000);
-    expect_stream(n + 1000);
+    expect_stream(conn, n + 1000);
     bus_publisher_close(pub);
 }
 
@@ -168,7 +82,7 @@ Test(publisher, waits_for_a_broker_that_comes_later)
     broker = (test_broker){0};
     int port = test_free_port();
     snprintf(broker.url, sizeof broker.url, "nats://127.0.0.1:%d", port);
-    bus_publisher *pub = given_publisher((bus_span){0});
+    bus_publisher *pub = given_publisher(&broker, (bus_span){0});
     for (uint64_t n = 1; n <= 10; n++)
         cr_assert_eq(send_one(pub, n), BUS_PUBLISH_SENT);
     test_expect_err(bus_publisher_wait(pub, BUS_SPAN_MS(200)), BUS_ETIMEOUT);
@@ -177,7 +91,7 @@ Test(publisher, waits_for_a_broker_that_comes_later)
     conn = given_conn(&broker, BUS_PROFILE_LATENCY);
     given_stream(conn, "ACT", "act.>");
     test_ok(bus_publisher_wait(pub, BUS_SPAN_S(20)));
-    expect_stream(10);
+    expect_stream(conn, 10);
     bus_publisher_close(pub);
     teardown();
 }
@@ -186,18 +100,18 @@ Test(publisher, waits_for_a_broker_that_comes_later)
 Test(publisher, keeps_what_no_stream_records_and_says_why, .init = setup, .fini = teardown)
 {
     test_ok(bus_stream_delete(conn, "ACT"));
-    bus_publisher *pub = given_publisher((bus_span){0});
+    bus_publisher *pub = given_publisher(&broker, (bus_span){0});
     for (uint64_t n = 1; n <= 1000; n++)
         cr_assert_eq(send_one(pub, n), BUS_PUBLISH_SENT);
     test_expect_err(bus_publisher_wait(pub, BUS_SPAN_MS(500)), BUS_ETIMEOUT);
     char why[256];
     cr_assert_not(bus_publisher_up(pub));
-    cr_assert(strstr(bus_publisher_why(pub, why, sizeof why), subject), "%s", why);
+    cr_assert(strstr(bus_publisher_why(pub, why, sizeof why), publishing_subject), "%s", why);
     cr_assert_eq(bus_publisher_pending(pub), 1000);
     given_stream(conn, "ACT", "act.>");
     test_ok(bus_publisher_wait(pub, BUS_SPAN_S(20)));
     cr_assert(bus_publisher_up(pub) && seen.acked == 1000 && !seen.disorder);
-    expect_stream(1000);
+    expect_stream(conn, 1000);
     bus_publisher_close(pub);
 }
 
@@ -211,7 +125,7 @@ Test(publisher, keeps_what_a_full_store_declines_until_there_is_room, .init = se
     test_ok(bus_request(conn, "$JS.API.STREAM.CREATE.ACT", NULL, 0, bus_view_of(full),
                         BUS_SPAN_S(5), &reply));
     bus_msg_release(reply);
-    bus_publisher *pub = given_publisher((bus_span){0});
+    bus_publisher *pub = given_publisher(&broker, (bus_span){0});
     send_range(pub, 1, 300, 0, NULL);
     test_expect_err(bus_publisher_wait(pub, BUS_SPAN_MS(700)), BUS_ETIMEOUT);
     cr_assert_eq(seen.acked, 100);
@@ -223,7 +137,7 @@ Test(publisher, keeps_what_a_full_store_declines_until_there_is_room, .init = se
                         BUS_SPAN_S(5), &reply));
     bus_msg_release(reply);
     test_ok(bus_publisher_wait(pub, BUS_SPAN_S(20)));
-    expect_stream(300);
+    expect_stream(conn, 300);
     bus_publisher_close(pub);
 }
 
@@ -235,17 +149,17 @@ Test(publisher, refuses_what_can_never_be_stored_and_goes_on, .init = setup, .fi
         &(bus_stream_def){
             .name = "ACT", .subjects = subjects, .message_bytes_max = 1000, .allow_direct = true},
         NULL));
-    bus_publisher *pub = given_publisher((bus_span){0});
+    bus_publisher *pub = given_publisher(&broker, (bus_span){0});
     static char big[4000];
     cr_assert_eq(send_one(pub, 1), BUS_PUBLISH_SENT);
-    cr_assert_eq(
-        bus_publisher_send(pub, subject, "urn:test#2", NULL, 0, (bus_view){big, sizeof big}, 2),
-        BUS_PUBLISH_SENT);
+    cr_assert_eq(bus_publisher_send(pub, publishing_subject, "urn:test#2", NULL, 0,
+                                    (bus_view){big, sizeof big}, 2),
+                 BUS_PUBLISH_SENT);
     cr_assert_eq(send_one(pub, 3), BUS_PUBLISH_SENT);
     test_ok(bus_publisher_wait(pub, BUS_SPAN_S(10)));
     cr_assert(seen.acked == 2 && seen.refused == 1 && !seen.disorder);
     cr_assert(strstr(seen.words, "size"), "%s", seen.words);
-    cr_assert_str_eq(seen.refused_subject, subject, "what was refused is handed back");
+    cr_assert_str_eq(seen.refused_subject, publishing_subject, "what was refused is handed back");
     cr_assert_str_eq(seen.refused_id, "urn:test#2");
     cr_assert_eq(seen.refused_len, sizeof big);
     bus_publisher_close(pub);
@@ -253,7 +167,7 @@ Test(publisher, refuses_what_can_never_be_stored_and_goes_on, .init = setup, .fi
 
 Test(publisher, refuses_subjects_that_break_the_lane_rules_at_once, .init = setup, .fini = teardown)
 {
-    bus_publisher *pub = given_publisher((bus_span){0});
+    bus_publisher *pub = given_publisher(&broker, (bus_span){0});
     static const char *const bad[] = {"", "act.exchange.>", "act.exchange.BINANCE.trade.tape.X",
                                       "a b", "hyp.LIVE.exchange.binance.trade.tape.X"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
@@ -269,7 +183,7 @@ Test(publisher, is_full_when_the_window_is_and_has_room_after_acknowledgements, 
     bus_publisher *pub = NULL;
     test_ok(bus_publisher_open(&pub, &(bus_publisher_opts){.conn = {.url = broker.url},
                                                            .window_msgs_max = 16,
-                                                           .on_ack = on_ack}));
+                                                           .on_ack = note_ack}));
     uint64_t n = 1;
     while (send_one(pub, n) == BUS_PUBLISH_SENT)
         n++;
@@ -281,12 +195,12 @@ Test(publisher, is_full_when_the_window_is_and_has_room_after_acknowledgements, 
 
 Test(publisher, knows_a_duplicate_and_the_place_of_the_first, .init = setup, .fini = teardown)
 {
-    bus_publisher *pub = given_publisher((bus_span){0});
+    bus_publisher *pub = given_publisher(&broker, (bus_span){0});
     send_range(pub, 1, 3, 0, NULL);
     test_ok(bus_publisher_wait(pub, BUS_SPAN_S(5)));
     bus_publisher_close(pub);
     seen = (acks){0};
-    pub = given_publisher((bus_span){0});
+    pub = given_publisher(&broker, (bus_span){0});
     send_range(pub, 1, 4, 0, NULL);
     test_ok(bus_publisher_wait(pub, BUS_SPAN_S(5)));
     cr_assert(seen.duplicates == 3 && seen.acked == 4 && seen.last_seq == 4);
@@ -295,11 +209,11 @@ Test(publisher, knows_a_duplicate_and_the_place_of_the_first, .init = setup, .fi
 
 Test(publisher, encodes_events_with_their_content_type_and_id, .init = setup, .fini = teardown)
 {
-    bus_publisher *pub = given_publisher((bus_span){0});
+    bus_publisher *pub = given_publisher(&broker, (bus_span){0});
     bus_event event = {.id = BUS_VIEW("trade.BTCUSDT.1"),
                        .source = BUS_VIEW("urn:com.virtufin.exchange.binance"),
                        .type = BUS_VIEW("com.virtufin.exchange.binance.trade.tape")};
-    cr_assert_eq(bus_publisher_event(pub, subject, &event, 1), BUS_PUBLISH_SENT, "%s",
+    cr_assert_eq(bus_publisher_event(pub, publishing_subject, &event, 1), BUS_PUBLISH_SENT, "%s",
                  bus_err_text());
     test_ok(bus_publisher_wait(pub, BUS_SPAN_S(5)));
     bus_record record;
@@ -317,7 +231,7 @@ Test(publisher, encodes_events_with_their_content_type_and_id, .init = setup, .f
     bus_scratch_release(&scratch);
     bus_msg_release(msg);
     event.id.len = 0;
-    cr_assert_eq(bus_publisher_event(pub, subject, &event, 2), BUS_PUBLISH_ERROR);
+    cr_assert_eq(bus_publisher_event(pub, publishing_subject, &event, 2), BUS_PUBLISH_ERROR);
     bus_publisher_close(pub);
 }
 
@@ -339,7 +253,7 @@ static uint64_t stored_after_a_long_outage(bus_span believed, uint64_t count)
     test_ok(bus_publisher_open(
         &pub, &(bus_publisher_opts){.conn = {.url = proxy.url, .name = "publisher"},
                                     .duplicates = believed,
-                                    .on_ack = on_ack}));
+                                    .on_ack = note_ack}));
     send_range(pub, 1, 10, 0, NULL);
     test_ok(bus_publisher_wait(pub, BUS_SPAN_S(10)));
     proxy.deaf = 1;
@@ -361,7 +275,7 @@ Test(publisher, stores_once_even_after_an_outage_longer_than_the_broker_remember
      .init = setup, .fini = teardown)
 {
     cr_assert_eq(stored_after_a_long_outage(BUS_SPAN_MS(300), 500), 500);
-    expect_stream(500);
+    expect_stream(conn, 500);
 }
 
 // The same without reading the tail: this is what ids alone give.
@@ -429,7 +343,7 @@ Test(publisher, sends_nothing_on_a_connection_that_its_owner_does_not_confirm, .
 {
     bus_publisher *pub = NULL;
     test_ok(bus_publisher_open(&pub, &(bus_publisher_opts){.conn = {.url = broker.url, .name = "p"},
-                                                           .on_ack = on_ack,
+                                                           .on_ack = note_ack,
                                                            .confirm = confirm}));
     confirmed = true;
     send_range(pub, 1, 100, 0, NULL);
@@ -451,7 +365,7 @@ Test(publisher, sends_nothing_on_a_connection_that_its_owner_does_not_confirm, .
     test_ok(bus_publisher_wait(pub, BUS_SPAN_S(10)));
     cr_expect_eq(asked, asked_once, "once a connection");
     bus_publisher_close(pub);
-    expect_stream(300);
+    expect_stream(conn, 300);
 }
 
 // The library waits for ever for acknowledgements that went down with the connection: after the broker is back,

@@ -2,109 +2,12 @@
 // broker that has a de-duplication window, sockets whose bytes outlive their connection, freezes, restarts
 // and pauses of a writer at any step. One seed a round; a failure prints it.
 // Source: schemas/specs/recording.md, "Writing" (what holds) and "Leases".
-#include "writer_model.h"
+#include "writer_world.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "bus/nats/lease_logic.h"
-#include "bus/nats/window.h"
-
-enum {
-    WRITERS = 2,
-    SOCKETS = 24,
-    QUEUE = 64,
-    STREAM_MAX = 2048,
-    WINDOW = 8,
-    TICK_MS = 50,
-    ACK_TIMEOUT_MS = 5000,
-    DEDUP_MS = 120000,
-    LEASE_MS = 15000,
-    BATCH_IDLE_MS = 10000,
-    LATE = 8,
-};
-
-typedef struct {
-    uint64_t number, id, batch;
-    bool first;      // of its batch
-    uint64_t behind; // first: the last id the writer knows
-} wire;
-typedef enum { STORED, DUPLICATE, DECLINED } verdict;
-typedef struct {
-    uint64_t number, seq;
-    verdict verdict;
-} answer;
-
-typedef struct {
-    bool open;    // for the client
-    bool alive;   // the broker still reads it: true for a while after the client has gone
-    bool stalled; // once already: see stall
-    int writer;
-    int64_t stuck_until;
-    wire in[QUEUE];
-    int in_len;
-    answer out[QUEUE];
-    int out_len;
-} sock;
-
-typedef struct {
-    uint64_t id;
-    int64_t at_ms;
-} stored;
-
-// A request to the lease's key that is under way.
-typedef struct {
-    bus_lease_step step; // WAIT: none
-    uint64_t expected;
-    int64_t started_ms, apply_ms, answer_ms;
-    bool applied, lost;
-    bool ok;
-    uint64_t revision;
-    bus_lease_record record;
-} lease_call;
-
-typedef struct {
-    bus_window window;
-    bus_lease_logic lease;
-    lease_call call;
-    lease_call late[LATE]; // renewals given up that may still come through
-    int64_t paused_until;
-    int socket;           // -1: none
-    uint64_t batch;       // 0: the next message begins one, behind `tail`
-    uint64_t tail, frame; // looked up, and chosen, before the lease was asked
-    bool lapsed;
-    bool active;      // holds, and knows where the stream ends
-    uint64_t fence;   // of the session
-    bool checked;     // asked the lease; the pause may come between this and the act
-    uint64_t last_id; // published or found at the tail
-    uint64_t put, acked;
-} writer;
-
-typedef struct {
-    const family *rules;
-    uint64_t seed, rng;
-    int64_t now;
-    stored stream[STREAM_MAX];
-    uint64_t length;
-    sock sockets[SOCKETS];
-    writer writers[WRITERS];
-    uint64_t venue; // the venue's own count of frames
-    int64_t frozen_until, declines_until;
-    uint64_t lease_revision;
-    int lease_holder;     // -1: nobody
-    uint64_t lease_taken; // the revision with which it took the lease
-    bool quiet;           // no more faults: things must settle
-    uint64_t batches;
-    struct {
-        int64_t last_ms;
-        bool dead;
-    } batch[4096];
-    // what was found
-    bool twice, disorder, ack_without_message, two_holders;
-    uint64_t resumed; // sessions that went on after a lapse
-} world;
-
-static uint32_t roll(world *w, uint32_t n)
+uint32_t world_roll(world *w, uint32_t n)
 {
     w->rng ^= w->rng << 13;
     w->rng ^= w->rng >> 7;
@@ -112,7 +15,7 @@ static uint32_t roll(world *w, uint32_t n)
     return n ? (uint32_t)((w->rng >> 11) % n) : 0;
 }
 
-static bus_mono clock_of(const world *w)
+bus_mono world_clock(const world *w)
 {
     return (bus_mono){w->now * 1000000};
 }
@@ -130,59 +33,62 @@ static bool known(const world *w, uint64_t id, uint64_t *seq)
     return false;
 }
 
-static void append(world *w, uint64_t id)
+uint64_t world_append(world *w, uint64_t id)
 {
-    for (uint64_t i = 0; i < w->length; i++) {
+    if (w->length == STREAM_MAX)
+        return w->length;
+    for (uint64_t i = 0; id && i < w->length; i++) {
         w->twice |= w->stream[i].id == id;
         w->disorder |= w->stream[i].id > id;
     }
     w->stream[w->length++] = (stored){id, w->now};
+    return w->length;
 }
 
-static uint64_t last_of(const world *w)
+void world_answer(sock *s, answer a)
 {
-    uint64_t last = 0;
-    for (uint64_t i = 0; i < w->length; i++)
-        if (w->stream[i].id > last)
-            last = w->stream[i].id;
-    return last;
+    if (s->open && s->out_len < QUEUE)
+        s->out[s->out_len++] = a;
 }
 
-static bool batch_refuses(world *w, const wire *m, bool declines)
+bool world_declines(world *w)
 {
-    if (!w->rules->fence)
-        return declines;
-    bool idle = !m->first && w->now - w->batch[m->batch].last_ms > BATCH_IDLE_MS;
-    bool overtaken = m->first && m->behind != last_of(w);
-    w->batch[m->batch].dead |= declines || idle || overtaken;
-    w->batch[m->batch].last_ms = w->now;
-    return w->batch[m->batch].dead;
+    return w->now < w->declines_until && world_roll(w, 2);
 }
 
 static void process(world *w, sock *s)
 {
     wire m = s->in[0];
     memmove(s->in, s->in + 1, sizeof *s->in * (size_t)--s->in_len);
-    bool declines = w->now < w->declines_until && roll(w, 2);
-    answer a = {.number = m.number, .verdict = DECLINED};
-    if (!batch_refuses(w, &m, declines)) {
-        a.verdict = known(w, m.id, &a.seq) ? DUPLICATE : STORED;
-        if (a.verdict == STORED && w->length < STREAM_MAX) {
-            append(w, m.id);
-            a.seq = w->length;
-        }
+    if (m.kind != PLAIN) {
+        ingest_process(w, s, &m);
+        return;
     }
-    if (s->open && s->out_len < QUEUE)
-        s->out[s->out_len++] = a;
+    answer a = {.number = m.number, .verdict = DECLINED};
+    if (!world_declines(w)) {
+        a.verdict = known(w, m.id, &a.seq) ? DUPLICATE : STORED;
+        if (a.verdict == STORED)
+            a.seq = world_append(w, m.id);
+    }
+    world_answer(s, a);
+}
+
+// What was held up once comes in one go, in families that keep to that (may_stall).
+static bool one_stall(const world *w, const sock *s)
+{
+    return w->rules->fence && s->stalled;
 }
 
 static void run_broker(world *w)
 {
     if (w->now < w->frozen_until)
         return;
+    if (w->rules->fence && world_roll(w, 8) == 0)
+        world_append(w, 0); // of another source
     for (int i = 0; i < 6; i++) {
-        sock *s = &w->sockets[roll(w, SOCKETS)];
-        while (s->alive && w->now >= s->stuck_until && s->in_len && roll(w, 4))
+        sock *s = &w->sockets[world_roll(w, SOCKETS)];
+        while (s->alive && w->now >= s->stuck_until && s->in_len &&
+               (one_stall(w, s) || world_roll(w, 4)))
             process(w, s);
         if (s->alive && !s->open && s->in_len == 0)
             s->alive = false;
@@ -194,7 +100,7 @@ static void run_broker(world *w)
 static int64_t outage(world *w)
 {
     uint32_t max = (uint32_t)w->rules->outage_ms_max;
-    return roll(w, 3) ? roll(w, max / 10 + 1) : roll(w, max + 1);
+    return world_roll(w, 3) ? world_roll(w, max / 10 + 1) : world_roll(w, max + 1);
 }
 
 static void restart(world *w)
@@ -203,6 +109,7 @@ static void restart(world *w)
         w->sockets[i] = (sock){.open = false};
     for (int i = 0; i < w->rules->writers; i++)
         w->writers[i].socket = -1;
+    w->batch_count = 0;
     w->frozen_until = w->now + outage(w);
 }
 
@@ -234,8 +141,8 @@ static void stall(world *w, const writer *who)
 
 static void break_something(world *w)
 {
-    writer *who = &w->writers[roll(w, (uint32_t)w->rules->writers)];
-    switch (roll(w, 400)) {
+    writer *who = &w->writers[world_roll(w, (uint32_t)w->rules->writers)];
+    switch (world_roll(w, 400)) {
     case 0:
         restart(w);
         break;
@@ -252,11 +159,11 @@ static void break_something(world *w)
     case 4:
     case 5:
         if (w->rules->pause_ms_max)
-            who->paused_until = w->now + roll(w, (uint32_t)w->rules->pause_ms_max);
+            who->paused_until = w->now + world_roll(w, (uint32_t)w->rules->pause_ms_max);
         break;
     case 6:
         if (w->rules->declines)
-            w->declines_until = w->now + roll(w, 2000);
+            w->declines_until = w->now + world_roll(w, 2000);
         break;
     default:
         break;
@@ -268,7 +175,6 @@ static void break_something(world *w)
 // What of its window a writer finds in the stream is stored.
 static void read_tail(world *w, writer *me)
 {
-    me->tail = last_of(w);
     for (uint64_t n = me->window.head; n < me->window.tail; n++) {
         uint64_t id;
         memcpy(&id, bus_window_bytes(&me->window, n).ptr, 8);
@@ -283,7 +189,7 @@ static void connect_again(world *w, int self)
     writer *me = &w->writers[self];
     if (me->socket >= 0 && w->sockets[me->socket].open)
         return;
-    if (w->now < w->frozen_until || roll(w, 4))
+    if (w->now < w->frozen_until || world_roll(w, 4))
         return; // no broker to connect to, or not yet
     for (int i = 0; i < SOCKETS; i++) {
         if (w->sockets[i].alive || w->sockets[i].open)
@@ -293,8 +199,10 @@ static void connect_again(world *w, int self)
                 w->writers[j].socket = -1;
         w->sockets[i] = (sock){.open = true, .alive = true, .writer = self};
         me->socket = i;
-        bus_window_doubt(&me->window);
-        me->batch = 0;
+        if (w->rules->fence)
+            bus_batch_doubt(&me->batch, &me->window);
+        else
+            bus_window_doubt(&me->window);
         bus_mono tried;
         if (w->rules->tail && bus_window_tried(&me->window, &tried) &&
             w->now - tried.ns / 1000000 > DEDUP_MS / 2)
@@ -303,29 +211,37 @@ static void connect_again(world *w, int self)
     }
 }
 
+// The message is there; with ids at the place that was told, with batches there or behind.
+static bool holds(const world *w, const bus_slot *slot)
+{
+    uint64_t seq = slot->stream_seq;
+    while (w->rules->fence && seq && seq < w->length && w->stream[seq - 1].id != slot->tag)
+        seq++;
+    return seq && seq <= w->length && w->stream[seq - 1].id == slot->tag;
+}
+
 static void take_answers(world *w, writer *me)
 {
     sock *s = me->socket >= 0 ? &w->sockets[me->socket] : NULL;
-    while (s && s->open && s->out_len && roll(w, 8)) {
+    while (s && s->open && s->out_len && world_roll(w, 8)) {
         answer a = s->out[0];
         memmove(s->out, s->out + 1, sizeof *s->out * (size_t)--s->out_len);
-        if (a.verdict == DECLINED) {
+        if (a.verdict >= ACKED)
+            ingest_take(w, me, &a);
+        else if (a.verdict == DECLINED)
             bus_window_declined(&me->window, a.number);
-            me->batch = 0;
-        } else {
+        else
             bus_window_stored(&me->window, a.number, a.seq, a.verdict == DUPLICATE);
-        }
     }
     bus_slot slot;
     while (bus_window_pop(&me->window, &slot)) {
         me->acked++;
-        if (slot.stream_seq == 0 || slot.stream_seq > w->length ||
-            w->stream[slot.stream_seq - 1].id != slot.tag)
-            w->ack_without_message = true;
+        w->ack_without_message |= slot.state == BUS_SLOT_STORED && !holds(w, &slot);
     }
     bus_mono since;
-    if (s && s->open && bus_window_oldest(&me->window, &since) &&
-        clock_of(w).ns - since.ns > ACK_TIMEOUT_MS * 1000000LL)
+    bool owed = bus_window_oldest(&me->window, &since) ||
+                (w->rules->fence && bus_batch_late(&me->batch, &since));
+    if (s && s->open && owed && world_clock(w).ns - since.ns > ACK_TIMEOUT_MS * 1000000LL)
         s->open = false; // replaced; the broker may still find its bytes
 }
 
@@ -340,31 +256,22 @@ static void publish(world *w, writer *me)
     me->put++;
 }
 
-// What a writer does before it asks its lease: everything it will act upon is chosen here.
-// A fenced writer reads the tail of its source after any doubt: the next batch begins behind it.
-static void prepare(world *w, writer *me)
+static void transmit(world *w, int self)
 {
-    me->frame = w->venue;
-    if (w->rules->fence && me->batch == 0 && w->now >= w->frozen_until)
-        read_tail(w, me);
-}
-
-static void transmit(world *w, writer *me)
-{
+    writer *me = &w->writers[self];
     sock *s = me->socket >= 0 ? &w->sockets[me->socket] : NULL;
     if (!s || !s->open)
         return;
-    for (uint64_t n; s->in_len < QUEUE && (n = bus_window_due(&me->window, clock_of(w))) != 0;) {
-        wire m = {.number = n, .behind = me->tail, .first = me->batch == 0};
+    if (w->rules->fence) {
+        ingest_send(w, self);
+        return;
+    }
+    for (uint64_t n; s->in_len < QUEUE && (n = bus_window_due(&me->window, world_clock(w))) != 0;) {
+        wire m = {.number = n};
         memcpy(&m.id, bus_window_bytes(&me->window, n).ptr, 8);
-        if (m.first) {
-            me->batch = 1 + w->batches++ % 4095;
-            w->batch[me->batch].dead = false;
-        }
-        m.batch = me->batch;
-        bus_window_sent(&me->window, n, clock_of(w));
+        bus_window_sent(&me->window, n, world_clock(w));
         s->in[s->in_len++] = m;
-        if (roll(w, 3) == 0)
+        if (world_roll(w, 3) == 0)
             break;
     }
 }
@@ -397,32 +304,32 @@ static void finish_call(world *w, writer *me)
     bus_mono started = {c.started_ms * 1000000};
     if (c.step == BUS_LEASE_READ) {
         if (c.applied && !c.lost)
-            bus_lease_logic_seen(&me->lease, c.revision, c.record, clock_of(w));
+            bus_lease_logic_seen(&me->lease, c.revision, c.record, world_clock(w));
         return;
     }
     if (!c.applied && !c.lost) { // nobody waits for it any more, but it is on its way
-        c.apply_ms = w->now + roll(w, 4000);
-        me->late[roll(w, LATE)] = c;
+        c.apply_ms = w->now + world_roll(w, 4000);
+        me->late[world_roll(w, LATE)] = c;
     }
     bus_lease_write result = !c.applied || c.lost ? BUS_LEASE_UNKNOWN
                              : c.ok               ? BUS_LEASE_WRITTEN
                                                   : BUS_LEASE_CONFLICT;
-    bus_lease_logic_written(&me->lease, result, c.revision, started, clock_of(w));
+    bus_lease_logic_written(&me->lease, result, c.revision, started, world_clock(w));
 }
 
 static void begin_call(world *w, writer *me)
 {
     uint64_t expected;
-    bus_lease_step step = bus_lease_logic_step(&me->lease, clock_of(w), &expected);
+    bus_lease_step step = bus_lease_logic_step(&me->lease, world_clock(w), &expected);
     if (step == BUS_LEASE_WAIT)
         return;
-    int64_t slow = roll(w, 10) == 0 ? roll(w, 4000) : roll(w, 100);
+    int64_t slow = world_roll(w, 10) == 0 ? world_roll(w, 4000) : world_roll(w, 100);
     me->call = (lease_call){.step = step,
                             .expected = expected,
                             .started_ms = w->now,
                             .apply_ms = w->now + slow,
-                            .answer_ms = w->now + slow + roll(w, 100),
-                            .lost = !w->quiet && roll(w, 20) == 0};
+                            .answer_ms = w->now + slow + world_roll(w, 100),
+                            .lost = !w->quiet && world_roll(w, 20) == 0};
 }
 
 // The lease's requests run on the broker's time, whether their writer is stopped or not.
@@ -451,7 +358,7 @@ static void keep_lease(world *w, int self)
         begin_call(w, me);
     else if ((c->applied && w->now >= c->answer_ms) || w->now >= c->started_ms + 5000)
         finish_call(w, me);
-    bus_lease_standing standing = bus_lease_logic_standing(&me->lease, clock_of(w));
+    bus_lease_standing standing = bus_lease_logic_standing(&me->lease, world_clock(w));
     bool held = standing == BUS_LEASE_HELD;
     w->two_holders |= held && (w->lease_holder != self || me->lease.fence < w->lease_taken);
     w->resumed += held && me->lapsed && me->fence == me->lease.fence;
@@ -465,7 +372,7 @@ static void keep_lease(world *w, int self)
     bus_window_init(&me->window, WINDOW, WINDOW * 8);
     if (me->socket >= 0)
         w->sockets[me->socket].open = false;
-    me->batch = 0;
+    ingest_begin(me);
     for (uint64_t i = 0; i < w->length; i++)
         if (w->stream[i].id > me->last_id)
             me->last_id = w->stream[i].id;
@@ -478,22 +385,27 @@ static void run_writer(world *w, int self)
     writer *me = &w->writers[self];
     if (w->now < me->paused_until)
         return;
-    // Prepared and asked in one step, acted upon in the next: a pause fits between.
+    // Asked in one step, acted upon in the next: a pause fits between.
     bool may = me->checked;
     me->checked = false;
     if (!may) {
         if (w->rules->writers > 1)
             keep_lease(w, self);
         connect_again(w, self);
-        take_answers(w, me);
-        prepare(w, me);
+        if (!w->rules->fence)
+            take_answers(w, me);
+        me->frame =
+            w->venue; // everything that will be acted upon is chosen before the lease is asked
         me->checked =
             w->rules->writers == 1 ||
-            (me->active && bus_lease_logic_standing(&me->lease, clock_of(w)) == BUS_LEASE_HELD);
+            (me->active && bus_lease_logic_standing(&me->lease, world_clock(w)) == BUS_LEASE_HELD);
         return;
     }
     publish(w, me);
-    transmit(w, me);
+    ingest_turn(me);
+    if (w->rules->fence)
+        take_answers(w, me);
+    transmit(w, self);
 }
 
 // --- rounds -------------------------------------------------------------------------------------------------
@@ -509,13 +421,14 @@ static void begin(world *w, const family *rules, uint64_t seed)
         bus_window_init(&w->writers[i].window, WINDOW, WINDOW * 8);
         bus_lease_logic_init(&w->writers[i].lease, BUS_SPAN_MS(LEASE_MS));
         w->writers[i].socket = -1;
+        ingest_begin(&w->writers[i]);
     }
 }
 
 static void step(world *w)
 {
     w->now += TICK_MS;
-    if (roll(w, 3) == 0)
+    if (world_roll(w, 3) == 0)
         w->venue++;
     if (!w->quiet)
         break_something(w);

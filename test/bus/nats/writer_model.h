@@ -7,8 +7,7 @@
 #include <stdint.h>
 
 // What may go wrong in a family of rounds, and what the writers have against it. With `fence` messages travel
-// in batches (fast ingest) that die when idle or with their first refusal, and the first message of a batch
-// names the last one its writer knows of the source.
+// in batches (fast ingest: the real batch.c), among those of another source.
 typedef struct {
     int writers;
     int outage_ms_max; // freezes, restarts, stuck sockets
