@@ -27,6 +27,7 @@ static bus_metric metric[FEED_COUNT_KINDS] = {
     [FEED_COUNT_WINDOW_LIMIT] = GAUGE("window_limit_events", "events that may be so"),
     [FEED_COUNT_WAITING_BYTES] = GAUGE("outbox_bytes", "events the window has no room for"),
     [FEED_COUNT_LEASE] = GAUGE("lease_held", "1 while this feedd is the venue's one"),
+    [FEED_COUNT_BATCHES] = GAUGE("fast_ingest", "1 while events go in batches, without ids"),
     [FEED_COUNT_CONNECTED] = GAUGE("venue_connected", "1 while the subscriptions stand"),
     [FEED_COUNT_LAST_FRAME] = BUS_METRIC_TIME(BUS_METRIC_GAUGE, "last_frame_time_seconds",
                                               "receipt of the newest message, since 1970"),
@@ -76,6 +77,7 @@ void feed_count_session(const feed_stats *stats, const feed_outbox *outbox, size
     feed_count_set(FEED_COUNT_SNAPSHOTS, (int64_t)stats->snapshots);
     feed_count_set(FEED_COUNT_QUEUE_BYTES, (int64_t)queue_bytes);
     feed_count_set(FEED_COUNT_WINDOW, bus_publisher_pending(outbox->lane));
+    feed_count_set(FEED_COUNT_BATCHES, bus_publisher_batches(outbox->lane));
     feed_count_set(FEED_COUNT_WINDOW_LIMIT, FEED_WINDOW_EVENTS_MAX);
     feed_count_set(FEED_COUNT_WAITING_BYTES, (int64_t)feed_fifo_bytes(&outbox->waiting));
 }

@@ -1,7 +1,7 @@
-// outbox: the venue thread's way to the lane: an acknowledged publisher that alone writes the venue's subjects (the lease), and behind it a bounded place for
-// what the publisher has no room for just now. While it is not empty nothing new may be made: whoever
-// feeds the adapter asks feed_outbox_ready first. Dead letters and lifecycle events go the same way by
-// a second publisher, so that a stream that is missing holds up only its own.
+// outbox: the venue thread's way to the lane: an acknowledged publisher that alone writes the venue's subjects
+// (the lease), and behind it a bounded place for what the publisher has no room for just now. While it is not
+// empty nothing new may be made: whoever feeds the adapter asks feed_outbox_ready first. Dead letters and
+// lifecycle events go the same way by a second publisher, so that a stream that is missing holds up only its own.
 // Thread: the venue's. Source: schemas/specs/feedd.md, "Connection" and "Dead letters".
 #ifndef FEEDS_OUTBOX_H
 #define FEEDS_OUTBOX_H

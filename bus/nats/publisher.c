@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "bus/base/kill_point.h"
+#include "bus/base/log.h"
 #include "bus/event/identity.h"
 #include "bus/lane/lane.h"
 #include "bus/nats/api.h"
@@ -197,6 +198,9 @@ static void take_route(bus_publisher *pub, bus_route route)
         bus_plain_begin(pub);
     if (route == BUS_ROUTE_INGEST && pub->last_route != BUS_ROUTE_INGEST)
         bus_batch_init(&pub->batch);
+    if (*pub->owned && route != pub->last_route)
+        bus_info("what is written on '%s' goes to '%s' %s", pub->owned, pub->owned_stream,
+                 route == BUS_ROUTE_INGEST ? "in batches" : "with message ids");
     pub->route = pub->last_route = route;
     pub->asked = (bus_mono){0};
     pub->draining = false;
@@ -328,8 +332,12 @@ static void watch_timeout(bus_publisher *pub)
     if (!pub->outlet.link || !owed(pub, &since) ||
         bus_mono_since(bus_machine_mono(), since).ns < pub->ack_timeout.ns)
         return;
-    snprintf(pub->why, sizeof pub->why, "no acknowledgement within %lld ms",
-             (long long)(pub->ack_timeout.ns / 1000000));
+    long long ms = (long long)(pub->ack_timeout.ns / 1000000);
+    if (pub->asked.ns)
+        snprintf(pub->why, sizeof pub->why,
+                 "the broker does not tell of stream '%s' within %lld ms", pub->owned_stream, ms);
+    else
+        snprintf(pub->why, sizeof pub->why, "no acknowledgement within %lld ms", ms);
     bus_outlet_drop(&pub->outlet);
 }
 
@@ -436,6 +444,11 @@ bus_err bus_publisher_open(bus_publisher **out, const bus_publisher_opts *opts)
     }
     *out = pub;
     return BUS_OK;
+}
+
+bool bus_publisher_batches(const bus_publisher *pub)
+{
+    return pub->route == BUS_ROUTE_INGEST;
 }
 
 void bus_publisher_close(bus_publisher *pub)

@@ -69,6 +69,8 @@ uint32_t bus_publisher_pending(const bus_publisher *pub); // messages in the win
 // up: connected, and the broker takes messages. why: the reason when it is not ("" when it is).
 bool bus_publisher_up(const bus_publisher *pub);
 const char *bus_publisher_why(const bus_publisher *pub, char *buf, size_t cap);
+// bus_publisher_batches: what is sent goes by fast ingest, without ids.
+bool bus_publisher_batches(const bus_publisher *pub);
 void bus_publisher_close(bus_publisher *pub); // what is un-acknowledged is given up: wait first
 
 #endif

@@ -1,5 +1,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "bus/lane/lane.h"
 #include "bus/nats/conn_impl.h"
@@ -260,11 +261,28 @@ bool bus_sub_wait(bus_sub *sub, bus_span timeout)
     return sub->out_at < sub->out_len || take(sub, timeout);
 }
 
+// The end of a batch is said on a subject of the batch's, so whoever listens there gets it: it is for the stream alone.
+// Source: schemas/specs/recording.md, "Fast ingest".
+static bool ends_batch(const bus_msg *msg)
+{
+    static const char tail[] = ".3.$FI";
+    if (bus_msg_payload(msg).len > 0)
+        return false;
+    bus_view reply = bus_msg_reply(msg);
+    return reply.len >= sizeof tail - 1 &&
+           memcmp(reply.ptr + reply.len - (sizeof tail - 1), tail, sizeof tail - 1) == 0;
+}
+
 bus_msg *bus_sub_next(bus_sub *sub, bus_span timeout)
 {
-    if (sub->out_at == sub->out_len && !take(sub, timeout))
-        return NULL;
-    return (bus_msg *)sub->out[sub->out_at++];
+    for (;;) {
+        if (sub->out_at == sub->out_len && !take(sub, timeout))
+            return NULL;
+        bus_msg *msg = (bus_msg *)sub->out[sub->out_at++];
+        if (!ends_batch(msg))
+            return msg;
+        bus_msg_release(msg);
+    }
 }
 
 uint64_t bus_sub_lost(const bus_sub *sub)

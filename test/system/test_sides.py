@@ -49,12 +49,17 @@ def wait_signals(bus, count: int):
                    lambda: f"{bus.stream_state('SC_LIVE').last_seq} of {count} signals are recorded")
 
 
+def headers_of(message) -> dict:
+    """Without the condition under which the first message of a batch was stored: a mirror leaves that out."""
+    return {name: value for name, value in (message.headers or {}).items() if not name.startswith("Nats-Expected-")}
+
+
 def same_records(live, research, stream: str, last: int) -> int:
     """Holds the mirror to the original, message by message; returns how many were compared."""
     pairs = list(zip(live.read(stream, to_seq=last), research.read(stream, to_seq=last), strict=True))
     for a, b in pairs:
         assert a.metadata.sequence.stream == b.metadata.sequence.stream
-        assert (a.subject, a.data, a.headers, a.metadata.timestamp) == (b.subject, b.data, b.headers, b.metadata.timestamp)
+        assert (a.subject, a.data, headers_of(a), a.metadata.timestamp) == (b.subject, b.data, headers_of(b), b.metadata.timestamp)
     return len(pairs)
 
 

@@ -106,6 +106,28 @@ Test(ingest, goes_on_behind_what_its_predecessor_stored, .init = setup, .fini = 
     bus_publisher_close(pub);
 }
 
+// Whoever listens on its subjects gets what is stored, not the ends of batches.
+Test(ingest, tells_listeners_of_its_messages_alone, .init = setup, .fini = teardown)
+{
+    bus_sub *ear;
+    test_ok(bus_sub_open(&ear, conn, &(bus_sub_opts){.subject = "act.>"}));
+    bus_publisher *pub = given_owner(broker.url, (bus_span){0});
+    for (uint64_t n = 1; n <= 3000;
+         n += 1000) { // each of them a batch of large steps, which has to be ended
+        send_range(pub, n, n + 999, 0, NULL);
+        expect_done(pub, n + 999);
+    }
+    uint64_t heard = 0;
+    for (bus_msg *msg; (msg = bus_sub_next(ear, BUS_SPAN_MS(200))) != NULL; heard++) {
+        cr_assert(bus_view_is(bus_msg_subject(msg), publishing_subject), "%.*s",
+                  BUS_VIEW_ARG(bus_msg_subject(msg)));
+        bus_msg_release(msg);
+    }
+    cr_assert_eq(heard, 3000);
+    bus_publisher_close(pub);
+    bus_sub_close(ear);
+}
+
 static void kill_and_restart(void)
 {
     test_broker_restart(&broker);
@@ -412,7 +434,7 @@ static void make_anew(void)
     test_ok(bus_stream_delete(conn, "ACT"));
     sleep_ms(100);
     given_act(true, 0);
-    seen.last_seq = 0;
+    seen.made_anew = true; // acknowledgements of the old one may still be on their way
 }
 
 // What was acknowledged is gone with the old stream; what was not goes to the new one, in order.

@@ -24,7 +24,7 @@ void note_ack(void *ctx, const bus_ack *ack)
         return;
     }
     seen.acked++;
-    seen.disorder |= ack->stream_seq <= seen.last_seq;
+    seen.disorder |= ack->stream_seq <= seen.last_seq && !seen.made_anew;
     seen.last_seq = ack->stream_seq;
 }
 

@@ -8,7 +8,8 @@
 
 typedef struct {
     uint64_t acked, refused, duplicates, last_tag, last_seq;
-    bool disorder; // tags are not 1, 2, 3 …, or sequences that are told do not rise
+    bool disorder;  // tags are not 1, 2, 3 …, or sequences that are told do not rise
+    bool made_anew; // the stream was: sequences may fall
     char words[256], refused_subject[64], refused_id[64];
     size_t refused_len;
 } acks;
