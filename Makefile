@@ -2,7 +2,7 @@
 # ARGS are handed on: make run ARGS='--offset 100', make check ARGS=tidy.
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build run test check soak bench fmt clean
+.PHONY: help deps build run test check soak endure bench fmt clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
@@ -24,6 +24,9 @@ check: ## format, tidy, layers, style, sanitizers, fuzzing
 
 soak: ## 1,000 seeded rounds of faults over the whole stack, each audited (half an hour and more)
 	@scripts/soak $(ARGS)
+
+endure: ## an hour at ten times the usual rate: memory, the broker's files and the logs (scripts/endure --help)
+	@scripts/endure $(ARGS)
 
 bench: ## measure, one JSON line a figure on stdout
 	@scripts/bench $(ARGS)
