@@ -4,9 +4,8 @@
 #include "feeds/counters.h"
 #include "feeds/feed_impl.h"
 
-enum {
-    PROOF_MS = 5000
-}; // silence of the old connection after which its replacement does not wait any more
+// Silence of the old connection after which its replacement does not wait any more.
+enum { PROOF_MS = 5000 };
 
 feed_link feed_link_of(const feed *f, bool rotation)
 {

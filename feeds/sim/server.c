@@ -96,10 +96,14 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
     }
 }
 
+// While the port is opened what fails is told in one sentence of ours: the library's lines only add to it.
+static bool opening;
+
 static void on_log(int level, const char *line)
 {
     int len = (int)strcspn(line, "\n");
-    bus_log(level == LLL_ERR ? BUS_LOG_ERROR : BUS_LOG_DEBUG, "libwebsockets: %.*s", len, line);
+    bus_log(level == LLL_ERR && !opening ? BUS_LOG_ERROR : BUS_LOG_DEBUG, "libwebsockets: %.*s",
+            len, line);
 }
 
 static void *run(void *arg)
@@ -162,10 +166,12 @@ static bus_err make_context(sim_server *s, const sim_server_opts *opts, const ch
                    (opts->tls_cert[0] ? LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT : 0),
     };
     lws_set_log_level(LLL_ERR | LLL_WARN, on_log);
+    opening = true;
     s->context = lws_create_context(&info);
+    s->vhost = s->context ? lws_create_vhost(s->context, &info) : NULL;
+    opening = false;
     if (!s->context)
         return bus_fail(BUS_EINTERNAL, "libwebsockets: no context");
-    s->vhost = lws_create_vhost(s->context, &info);
     if (!s->vhost)
         return bus_fail(BUS_EIO,
                         "listen '%s': the port is in use, or the address or certificate "

@@ -199,7 +199,7 @@ static const char *find_capture(int argc, char **argv)
     if (argc > 1)
         return argv[1];
     snprintf(path, sizeof path, "%s/binance_spot/btcusdt_20240808.gz",
-             data && *data ? data : TL_SOURCE_DIR "/../shared/data");
+             data && *data ? data : TL_CAPTURES_DEFAULT);
     if (access(path, R_OK) == 0)
         return path;
     char folder[] = "/tmp/bench_feed.XXXXXX", command[4300];

@@ -166,7 +166,7 @@ static const char *find_capture(int argc, char **argv)
     if (argc > 1)
         return argv[1];
     snprintf(path, sizeof path, "%s/binance_spot/btcusdt_20240808.gz",
-             data && *data ? data : TL_SOURCE_DIR "/../shared/data");
+             data && *data ? data : TL_CAPTURES_DEFAULT);
     return access(path, R_OK) == 0 ? path : NULL;
 }
 

@@ -16,7 +16,7 @@ static const char *join(const char *folder, const char *name)
 static const char *folder(void)
 {
     const char *given = getenv("TRADELANE_DATA");
-    return given && *given ? given : TL_SOURCE_DIR "/../shared/data";
+    return given && *given ? given : TL_CAPTURES_DEFAULT;
 }
 
 bool test_have_data(void)

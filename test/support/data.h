@@ -1,4 +1,4 @@
-// data: where the venue captures are. $TRADELANE_DATA, else ../shared/data beside the tree.
+// data: where the venue captures are. Source: test/README.md.
 #ifndef TEST_SUPPORT_DATA_H
 #define TEST_SUPPORT_DATA_H
 

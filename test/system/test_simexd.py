@@ -570,6 +570,17 @@ def test_metrics_and_help(simexd):
     assert usage.returncode == 0 and "--capture" in usage.stdout
 
 
+def test_a_port_that_is_taken_is_one_sentence(simexd):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = f"127.0.0.1:{other.getsockname()[1]}"
+        run = subprocess.run([simexd().argv[0], "--listen", taken, "--http", "127.0.0.1:0"], capture_output=True, text=True, timeout=20)
+    errors = [line for line in run.stderr.splitlines() if " ERROR " in line]
+    assert run.returncode == 1 and len(errors) == 1 and f"'{taken}': the port is in use" in errors[0], run.stderr
+    assert "libwebsockets" not in run.stderr
+
+
 def test_a_setting_of_the_broker_is_neither_listed_nor_taken(simexd):
     program = simexd().argv[0]
     told = subprocess.run([program, "--help"], capture_output=True, check=True).stdout.decode()
