@@ -181,10 +181,12 @@ def test_an_event_that_the_stream_never_takes_is_a_dead_letter_and_told(stack, b
     told = tally.events("degraded")[0]["data"]
     assert told["reason"] == "event_refused" and "orderbook.snapshot.BTCUSDT" in told["text"]
     letters = bus.read("DLQ")
-    assert letters
+    lane = "act.exchange.binance.orderbook."
+    assert letters[0].headers["Dlq-Subject"] == f"{lane}snapshot.BTCUSDT"
     for letter in letters:
         event = msgpack.unpackb(letter.data, raw=False)
-        assert letter.headers["Dlq-Subject"] == "act.exchange.binance.orderbook.snapshot.BTCUSDT"
+        # an update of a busy moment does not fit either
+        assert letter.headers["Dlq-Subject"] in (f"{lane}snapshot.BTCUSDT", f"{lane}update.BTCUSDT")
         assert letter.headers["Nats-Msg-Id"] == f"{event['source']}#{event['id']}"
         assert "size" in letter.headers["Dlq-Reason"] and event["data"]["bids"]
     assert metric(feedd, "tradelane_feedd_events_refused_total") == len(letters)
