@@ -69,20 +69,29 @@ const char *lane_amount_text(lane_amount v, int scale, char buf[LANE_AMOUNT_TEXT
     return buf;
 }
 
+bool lane_amount_divides(lane_amount qty)
+{
+    lane_amount unit = qty;
+    for (int i = 0; i < LANE_AMOUNT_SCALE; i++)
+        if (__builtin_mul_overflow(unit, 10, &unit))
+            return false;
+    return true;
+}
+
 const char *lane_amount_ratio(lane_amount notional, lane_amount qty, char buf[LANE_AMOUNT_TEXT])
 {
     // notional / qty has LANE_AMOUNT_SCALE digits; longhand division gives exactly the eight we show.
     lane_amount unit = qty, whole, rest;
     for (int i = 0; i < LANE_AMOUNT_SCALE; i++)
         unit *= 10;
-    whole = notional / unit;
-    rest = notional % unit;
-    for (int i = 0; i < RATIO_DIGITS; i++) {
+    whole = unit ? notional / unit : 0;
+    rest = unit ? notional % unit : 0;
+    for (int i = 0; i < RATIO_DIGITS && unit; i++) {
         unit /= 10; // exact: it began as qty * 10^10
         whole = whole * 10 + rest / unit;
         rest %= unit;
     }
-    if (2 * rest >= unit)
+    if (unit && 2 * rest >= unit)
         whole++;
     write_fixed(buf, whole, RATIO_DIGITS);
     return buf;

@@ -4,6 +4,8 @@
 #ifndef CLI_AMOUNT_H
 #define CLI_AMOUNT_H
 
+#include <stdbool.h>
+
 #include "bus/base/err.h"
 #include "bus/base/view.h"
 
@@ -14,7 +16,9 @@ enum { LANE_AMOUNT_SCALE = 10, LANE_AMOUNT_TEXT = 48 };
 bus_err lane_amount_parse(bus_view text, lane_amount *out);
 // lane_amount_text writes v / 10^scale without trailing zeros; returns buf.
 const char *lane_amount_text(lane_amount v, int scale, char buf[LANE_AMOUNT_TEXT]);
-// lane_amount_ratio writes notional / qty with exactly eight digits, half up. notional is at twice the scale.
+// lane_amount_ratio writes notional / qty with exactly eight digits, half up. notional is at twice the scale;
+// qty is one that lane_amount_divides accepts (below 1.7 * 10^18 units); of nothing it is 0.
+bool lane_amount_divides(lane_amount qty);
 const char *lane_amount_ratio(lane_amount notional, lane_amount qty, char buf[LANE_AMOUNT_TEXT]);
 
 #endif

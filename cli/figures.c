@@ -160,18 +160,25 @@ static bus_err need_amount(bus_view data, const char *name, lane_amount *out)
 
 // --- trades, quotes, candles -----------------------------------------------------------------------------
 
-static void add_trade(sums *t, uint64_t id, lane_amount price, lane_amount qty, bool sell)
+static bus_err add_trade(sums *t, uint64_t id, lane_amount price, lane_amount qty, bool sell)
 {
+    lane_amount value, notional, whole;
+    if (__builtin_mul_overflow(price, qty, &value) ||
+        __builtin_add_overflow(t->notional, value, &notional) ||
+        __builtin_add_overflow(t->qty, qty, &whole) || !lane_amount_divides(whole))
+        return bus_fail(BUS_ERANGE, "trade %llu: the sums do not fit 128 bits",
+                        (unsigned long long)id);
     if (t->count++ == 0) {
         t->first_id = id;
         t->high = t->low = price;
     }
     t->last_id = id;
     t->sells += sell;
-    t->qty += qty;
-    t->notional += price * qty;
+    t->qty = whole;
+    t->notional = notional;
     t->high = price > t->high ? price : t->high;
     t->low = price < t->low ? price : t->low;
+    return BUS_OK;
 }
 
 static bus_err take_trade(lane_figures *f, lane_symbol *s, bus_view data)
@@ -191,8 +198,8 @@ static bus_err take_trade(lane_figures *f, lane_symbol *s, bus_view data)
     if (err)
         return err;
     count_event(f, s, aggregate ? "aggTrade" : "trade", id, 0);
-    add_trade(aggregate ? &s->aggregates : &s->trades, id, price, qty, bus_view_is(side, "sell"));
-    return BUS_OK;
+    return add_trade(aggregate ? &s->aggregates : &s->trades, id, price, qty,
+                     bus_view_is(side, "sell"));
 }
 
 static bus_err take_quote(lane_figures *f, lane_symbol *s, bus_view data)

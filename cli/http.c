@@ -1,7 +1,9 @@
 #include "cli/http.h"
 
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,19 +71,42 @@ static bus_err read_answer(int fd, char **out, size_t *len)
     return BUS_OK;
 }
 
-// Joins the pieces of a chunked body in place; returns its length.
-static size_t join_chunks(char *body)
+// Joins the pieces of a chunked body in place and returns its length: what came of it, when a piece is cut off or
+// its length is none.
+static size_t join_chunks(char *body, const char *body_end)
 {
     char *from = body, *to = body;
     for (;;) {
-        char *end;
-        size_t size = strtoul(from, &end, 16);
-        if (size == 0 || !(end = strstr(end, "\r\n")))
+        char *line_end = memmem(from, (size_t)(body_end - from), "\r\n", 2);
+        bool number = line_end && isxdigit((unsigned char)*from);
+        unsigned long size = number ? strtoul(from, NULL, 16) : 0;
+        if (size == 0)
             return (size_t)(to - body);
-        memmove(to, end + 2, size);
+        size_t left = (size_t)(body_end - line_end) - 2;
+        if (size > left)
+            size = left;
+        memmove(to, line_end + 2, size);
         to += size;
-        from = end + 2 + size + 2;
+        from = line_end + 2 + size;
+        if (body_end - from < 2)
+            return (size_t)(to - body);
+        from += 2;
     }
+}
+
+bus_err lane_http_answer_read(char *answer, size_t len, int *status, json_t **body)
+{
+    char *end = strstr(answer, "\r\n\r\n");
+    if (len < 12 || strncmp(answer, "HTTP/1.", 7) != 0 || !end)
+        return bus_fail(BUS_EINVAL, "the answer is no HTTP");
+    const char *chunked = strcasestr(answer, "\r\ntransfer-encoding: chunked");
+    char *text = end + 4;
+    size_t text_len = len - (size_t)(text - answer);
+    if (chunked && chunked < end)
+        text_len = join_chunks(text, text + text_len);
+    *status = (int)strtol(answer + 9, NULL, 10);
+    *body = json_loadb(text, text_len, 0, NULL);
+    return BUS_OK;
 }
 
 bus_err lane_http_json(int port, const char *path, int *status, json_t **body)
@@ -99,20 +124,8 @@ bus_err lane_http_json(int port, const char *path, int *status, json_t **body)
     if (!err)
         err = read_answer(fd, &answer, &len);
     close(fd);
-    char *end = err ? NULL : strstr(answer, "\r\n\r\n");
-    if (!err && (len < 12 || !end))
-        err = bus_fail(BUS_EINVAL, "the answer is no HTTP");
-    if (err) {
-        free(answer);
-        return bus_note(err, "GET %s", path);
-    }
-    const char *chunked = strcasestr(answer, "\r\ntransfer-encoding: chunked");
-    *status = atoi(answer + 9);
-    char *text = end + 4;
-    size_t text_len = len - (size_t)(text - answer);
-    if (chunked && chunked < end)
-        text_len = join_chunks(text);
-    *body = json_loadb(text, text_len, 0, NULL);
+    if (!err)
+        err = lane_http_answer_read(answer, len, status, body);
     free(answer);
-    return BUS_OK;
+    return err ? bus_note(err, "GET %s", path) : BUS_OK;
 }

@@ -8,5 +8,8 @@
 
 // lane_http_json: the answer's JSON (new reference) and its status; NULL body when it is no JSON.
 bus_err lane_http_json(int port, const char *path, int *status, json_t **body);
+// lane_http_answer_read: the same of an answer that was received. It ends in a NUL, at answer[len], and is changed.
+//   errors  BUS_EINVAL: no HTTP
+bus_err lane_http_answer_read(char *answer, size_t len, int *status, json_t **body);
 
 #endif

@@ -29,21 +29,29 @@ bus_err lane_scenario_range(lane_cli *cli, const char *scenario, char stream[64]
     return err ? err : bus_fail(BUS_ENOTFOUND, "scenario '%s' has no stream %s", scenario, stream);
 }
 
-// Keys sc.<scenario>.<worker>; those with a further token hold saved states.
+json_t *lane_progress_row(bus_view key, bus_view value)
+{
+    static const char *const fields[] = {"runid", "session", "start_seq", "done_seq"};
+    const char *worker = key.len > 3 ? strchr(key.ptr + 3, '.') : NULL;
+    if (!worker || strchr(worker + 1, '.'))
+        return NULL;
+    json_t *record = json_loadb(value.ptr ? value.ptr : "", value.len, 0, NULL);
+    json_t *row = json_pack("{s:s}", "worker", worker + 1);
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+        json_t *field = json_object_get(record, fields[i]);
+        bool number = i >= 2;
+        if (number ? json_is_integer(field) : json_is_string(field))
+            json_object_set(row, fields[i], field);
+    }
+    json_decref(record);
+    return row;
+}
+
 static void add_progress(void *ctx, const bus_kv_entry *entry)
 {
-    const char *worker = strchr(entry->key.ptr + 3, '.');
-    if (!worker || strchr(worker + 1, '.'))
-        return;
-    json_t *record =
-        json_loadb(entry->value.ptr ? entry->value.ptr : "", entry->value.len, 0, NULL);
-    json_t *row = json_pack("{s:s}", "worker", worker + 1);
-    static const char *const fields[] = {"runid", "session", "start_seq", "done_seq"};
-    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
-        if (json_object_get(record, fields[i]))
-            json_object_set(row, fields[i], json_object_get(record, fields[i]));
-    json_decref(record);
-    json_array_append_new(ctx, row);
+    json_t *row = lane_progress_row(entry->key, entry->value);
+    if (row)
+        json_array_append_new(ctx, row);
 }
 
 bus_err lane_progress_read(lane_cli *cli, const char *scenario, json_t **out)

@@ -9,6 +9,9 @@
 // lane_progress_read: an array of {worker, runid, session, start_seq, done_seq} sorted by worker; empty when the
 // scenario has none.
 bus_err lane_progress_read(lane_cli *cli, const char *scenario, json_t **out);
+// lane_progress_row: one of them, from a key sc.<scenario>.<worker> (its text ends in a NUL) and its value; fields
+// of other types are left out. NULL for keys with a further token: those hold saved states.
+json_t *lane_progress_row(bus_view key, bus_view value);
 // lane_stream_of writes "SC_<scenario>" after checking the id.
 bus_err lane_stream_of(char out[64], const char *scenario);
 

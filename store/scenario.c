@@ -305,6 +305,8 @@ static bus_err read_record(store_scenario *s, json_t *record)
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
         if (!fields[i])
             return bus_fail(BUS_EINVAL, "a field that must be a string is none");
+    if (strlen(fields[6]) >= sizeof s->created || strlen(fields[7]) >= sizeof s->updated)
+        return bus_fail(BUS_EINVAL, "createdAt or updatedAt is no time");
     bus_err err = read_status(s, record);
     if (!err)
         err = check_market(s, fields[1], fields[2]);

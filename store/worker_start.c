@@ -5,15 +5,19 @@
 
 #include "bus/nats/kv.h"
 
+uint64_t store_worker_start_of(bus_view json)
+{
+    json_t *record = json_loadb(json.ptr ? json.ptr : "", json.len, 0, NULL);
+    json_int_t start = json_integer_value(json_object_get(record, "start_seq"));
+    json_decref(record);
+    return start > 0 ? (uint64_t)start : 0;
+}
+
 static void lowest(void *ctx, const bus_kv_entry *entry)
 {
-    uint64_t *seq = ctx;
-    json_t *record =
-        json_loadb(entry->value.ptr ? entry->value.ptr : "", entry->value.len, 0, NULL);
-    json_int_t start = json_integer_value(json_object_get(record, "start_seq"));
-    if (start > 0 && (*seq == 0 || (uint64_t)start < *seq))
-        *seq = (uint64_t)start;
-    json_decref(record);
+    uint64_t *seq = ctx, start = store_worker_start_of(entry->value);
+    if (start && (*seq == 0 || start < *seq))
+        *seq = start;
 }
 
 bus_err store_worker_start(bus_conn *conn, const char *scenario, uint64_t *seq)

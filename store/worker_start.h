@@ -7,5 +7,7 @@
 
 // The lowest start_seq of the scenario's records in bucket `workers`; 0 when there is none.
 bus_err store_worker_start(bus_conn *conn, const char *scenario, uint64_t *seq);
+// The start_seq of one record; 0 when there is none in it.
+uint64_t store_worker_start_of(bus_view json);
 
 #endif

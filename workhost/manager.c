@@ -65,6 +65,9 @@ static bus_err take_request(work_record *r, const MSG(CreateWorkerRequest) * req
     if (*req->start && strcmp(req->start, "next") != 0 && strcmp(req->start, "first") != 0)
         return bus_fail(BUS_EINVAL, "start is '%.40s'; it is one of next, first", req->start);
     r->start_first = strcmp(req->start, "first") == 0;
+    if (strlen(req->mime_type) >= sizeof r->mime || strlen(req->group) >= sizeof r->group)
+        return bus_fail(BUS_EINVAL, "mime_type and group have at most %zu bytes",
+                        sizeof r->group - 1);
     snprintf(r->mime, sizeof r->mime, "%s", req->mime_type);
     snprintf(r->group, sizeof r->group, "%s", req->group);
     bus_err err = work_record_add_input(r, req->topic);

@@ -119,52 +119,116 @@ static const char *item(const json_t *list, size_t i)
     return value ? value : "";
 }
 
-static void take_object(json_t **out, json_t *value, bool right_type)
+static bus_err wrong(const char *key, const char *rule)
 {
-    if (!right_type)
-        return;
+    return bus_fail(BUS_EDATALOSS, "'%s' is not %s", key, rule);
+}
+
+static bus_err take_text(const json_t *object, const char *key, char *out, size_t cap)
+{
+    const char *value = text(object, key);
+    if (strlen(value) >= cap)
+        return bus_fail(BUS_EDATALOSS, "'%s' is longer than %zu bytes", key, cap - 1);
+    snprintf(out, cap, "%s", value);
+    return BUS_OK;
+}
+
+static bus_err take_number(const json_t *object, const char *key, uint64_t *out)
+{
+    json_int_t n = json_integer_value(json_object_get(object, key));
+    if (n < 0)
+        return wrong(key, "a number from 0 on");
+    *out = (uint64_t)n;
+    return BUS_OK;
+}
+
+// An object of texts.
+static bus_err take_texts(const json_t *object, const char *key, json_t **out, size_t max)
+{
+    json_t *value = json_object_get(object, key), *one;
+    const char *name;
+    if (!json_is_object(value))
+        return value ? wrong(key, "an object") : BUS_OK;
+    if (json_object_size(value) > max)
+        return bus_fail(BUS_EDATALOSS, "'%s' has more than %zu pairs", key, max);
+    json_object_foreach(value, name, one) if (!json_is_string(one)) return wrong(key, "all texts");
     json_decref(*out);
     *out = json_incref(value);
+    return BUS_OK;
+}
+
+// It names a file: nothing but a hash may get there.
+static bus_err check_sha256(const char *hash)
+{
+    size_t len = strlen(hash);
+    if (len == 0 || (len == 64 && strspn(hash, "0123456789abcdef") == 64))
+        return BUS_OK;
+    return wrong("sha256", "64 hex digits");
+}
+
+static bus_err take_code(work_record *r, const json_t *code)
+{
+    bus_err err = take_text(code, "sha256", r->sha256, sizeof r->sha256);
+    if (!err)
+        err = check_sha256(r->sha256);
+    if (!err)
+        err = take_text(code, "source", r->source, sizeof r->source);
+    return err ? err : take_number(code, "bytes", &r->bytes);
+}
+
+static bus_err take_words(work_record *r, const json_t *root)
+{
+    bus_err err = take_text(root, "mime_type", r->mime, sizeof r->mime);
+    if (!err)
+        err = take_text(root, "created_at", r->created_at, sizeof r->created_at);
+    if (!err)
+        err = take_text(root, "group", r->group, sizeof r->group);
+    if (!err)
+        err = take_text(root, "file", r->file, sizeof r->file);
+    if (!err)
+        err = take_number(root, "generation", &r->generation);
+    r->declared = json_is_true(json_object_get(root, "declared"));
+    r->running = strcmp(text(root, "status"), "running") == 0;
+    r->start_first = strcmp(text(root, "start"), "first") == 0;
+    return err;
+}
+
+static bus_err take_lists(work_record *r, const json_t *root)
+{
+    const json_t *inputs = json_object_get(root, "inputs");
+    const json_t *scenarios = json_object_get(root, "scenarios");
+    json_t *history = json_object_get(root, "history");
+    bus_err err = take_texts(root, "config", &r->config, WORK_RECORD_CONFIG);
+    if (!err)
+        err = take_texts(root, "tags", &r->tags, WORK_RECORD_TAGS);
+    for (size_t i = 0; i < json_array_size(inputs) && !err; i++)
+        err = work_record_add_input(r, item(inputs, i));
+    for (size_t i = 0; i < json_array_size(scenarios) && !err; i++)
+        err = work_record_add_scenario(r, item(scenarios, i));
+    if (!err && json_is_array(history)) {
+        json_decref(r->history);
+        r->history = json_incref(history);
+    }
+    return err;
 }
 
 bus_err work_record_from_json(work_record **out, bus_view json)
 {
     work_record *r = NULL;
-    json_t *root = json_loadb(json.ptr, json.len, 0, NULL);
+    json_t *root = json_loadb(json.ptr ? json.ptr : "", json.len, JSON_REJECT_DUPLICATES, NULL);
     bus_err err = json_is_object(root) ? work_record_new(&r, text(root, "id"))
                                        : bus_fail(BUS_EDATALOSS, "not a JSON object");
-    if (err)
-        goto done;
-    const json_t *code = json_object_get(root, "code");
-    json_t *config = json_object_get(root, "config"), *tags = json_object_get(root, "tags");
-    json_t *history = json_object_get(root, "history");
-    take_object(&r->config, config, json_is_object(config));
-    take_object(&r->tags, tags, json_is_object(tags));
-    take_object(&r->history, history, json_is_array(history));
-    snprintf(r->mime, sizeof r->mime, "%s", text(root, "mime_type"));
-    snprintf(r->created_at, sizeof r->created_at, "%s", text(root, "created_at"));
-    snprintf(r->group, sizeof r->group, "%s", text(root, "group"));
-    snprintf(r->file, sizeof r->file, "%s", text(root, "file"));
-    snprintf(r->sha256, sizeof r->sha256, "%s", text(code, "sha256"));
-    snprintf(r->source, sizeof r->source, "%s", text(code, "source"));
-    r->bytes = (uint64_t)json_integer_value(json_object_get(code, "bytes"));
-    r->declared = json_is_true(json_object_get(root, "declared"));
-    r->running = strcmp(text(root, "status"), "running") == 0;
-    r->start_first = strcmp(text(root, "start"), "first") == 0;
-    r->generation = (uint64_t)json_integer_value(json_object_get(root, "generation"));
-    const json_t *inputs = json_object_get(root, "inputs");
-    const json_t *scenarios = json_object_get(root, "scenarios");
-    for (size_t i = 0; i < json_array_size(inputs) && !err; i++)
-        err = work_record_add_input(r, item(inputs, i));
-    for (size_t i = 0; i < json_array_size(scenarios) && !err; i++)
-        err = work_record_add_scenario(r, item(scenarios, i));
-    if (err)
-        goto done;
-    *out = r;
-    r = NULL;
-done:
-    work_record_free(r);
+    if (!err)
+        err = take_words(r, root);
+    if (!err)
+        err = take_code(r, json_object_get(root, "code"));
+    if (!err)
+        err = take_lists(r, root);
     json_decref(root);
+    if (err)
+        work_record_free(r);
+    else
+        *out = r;
     return err;
 }
 
@@ -176,10 +240,8 @@ static json_t *list_of(const char *first, size_t stride, uint32_t count)
     return list;
 }
 
-bus_err work_record_store(bus_conn *conn, work_record *r)
+char *work_record_to_json(const work_record *r)
 {
-    char key[64];
-    snprintf(key, sizeof key, "worker.%s", r->name);
     json_t *root = json_pack(
         "{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:b,s:s,s:o,s:o,s:O,s:O,s:s,s:{s:s,s:s,s:I},s:O,s:I}", "id",
         r->name, "mime_type", r->mime, "language", "native", "topic",
@@ -191,10 +253,17 @@ bus_err work_record_store(bus_conn *conn, work_record *r)
         "source", r->source, "bytes", (json_int_t)r->bytes, "history", r->history, "generation",
         (json_int_t)r->generation);
     char *dump = root ? json_dumps(root, JSON_COMPACT) : NULL;
+    json_decref(root);
+    return dump;
+}
+
+bus_err work_record_store(bus_conn *conn, work_record *r)
+{
+    char key[64], *dump = work_record_to_json(r);
+    snprintf(key, sizeof key, "worker.%s", r->name);
     bus_err err = dump ? bus_kv_put(conn, WORK_BUCKET, key, bus_view_of(dump), &r->revision)
                        : bus_fail(BUS_ENOMEM, "worker record");
     free(dump);
-    json_decref(root);
     return bus_note(err, "storing worker '%s'", r->name);
 }
 

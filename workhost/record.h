@@ -46,7 +46,9 @@ bool work_record_serves(const work_record *record, const char *scenario);
 void work_record_set_code(work_record *record, const char *sha256, uint64_t bytes,
                           const char *source);
 
+// work_record_from_json: BUS_EDATALOSS, BUS_EINVAL or BUS_ELIMIT name the field that is not as it was written.
 bus_err work_record_from_json(work_record **out, bus_view json);
+char *work_record_to_json(const work_record *record); // malloc'ed; NULL: no memory
 bus_err work_record_store(bus_conn *conn, work_record *record);
 bus_err work_record_erase(bus_conn *conn, work_record *record);
 

@@ -158,12 +158,7 @@ static bus_err unpack(ProtobufCMessage **out, const bus_method *method, const bu
     bus_view payload = bus_msg_payload(msg);
     if (json && payload.len)
         return bus_proto_from_json(out, method->request, payload);
-    ProtobufCMessage *request =
-        protobuf_c_message_unpack(method->request, NULL, payload.len, (const uint8_t *)payload.ptr);
-    if (!request)
-        return bus_fail(BUS_EINVAL, "%zu bytes are no %s", payload.len, method->request->name);
-    *out = request;
-    return BUS_OK;
+    return bus_proto_unpack(out, method->request, payload);
 }
 
 static void run(bus_service *service, service_endpoint *e, bus_msg *msg)

@@ -80,5 +80,8 @@ void bus_stream_call_close(bus_stream_call *call); // cancels when not ended
 bus_err bus_proto_to_json(char **out, size_t *len, const ProtobufCMessage *message); // malloc'ed
 bus_err bus_proto_from_json(ProtobufCMessage **out, const ProtobufCMessageDescriptor *type,
                             bus_view json);
+// bus_proto_unpack: from protobuf; also refuses texts that are not UTF-8, which protobuf-c lets through. BUS_EINVAL.
+bus_err bus_proto_unpack(ProtobufCMessage **out, const ProtobufCMessageDescriptor *type,
+                         bus_view bytes);
 
 #endif

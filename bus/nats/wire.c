@@ -1,7 +1,7 @@
 #include "bus/nats/wire.h"
 
 static const char start_line[] = "NATS/1.0\r\n";
-enum { START_LEN = sizeof start_line - 1, TOKENS_MAX = 6 };
+enum { START_LEN = sizeof start_line - 1, VERSION_LEN = START_LEN - 2, TOKENS_MAX = 6 };
 
 // --- out -------------------------------------------------------------------------------------------------
 
@@ -139,7 +139,9 @@ static bus_wire_result take_message(bus_wire_frame *out, bus_view bytes, const c
     out->kind = BUS_WIRE_MSG;
     out->subject = part[0];
     out->reply = count > fixed ? part[2] : (bus_view){0};
-    out->headers = (bus_view){body, header_len};
+    // The broker looks at their length alone: what a sender put there need not be headers.
+    bool usual = header_len >= START_LEN && memcmp(body, start_line, VERSION_LEN) == 0;
+    out->headers = (bus_view){body, usual ? header_len : 0};
     out->payload = (bus_view){body + header_len, all - header_len};
     return BUS_WIRE_WHOLE;
 }

@@ -23,8 +23,9 @@ typedef struct {
     bus_wire_kind kind;
     // MSG; all point into the bytes given
     uint64_t sid;
-    bus_view subject, reply, headers, payload; // headers: "NATS/1.0…" to the empty line, or empty
-    bus_view text;                             // ERR: the broker's words
+    // headers: "NATS/1.0…" to the empty line, or empty: also when they begin otherwise
+    bus_view subject, reply, headers, payload;
+    bus_view text; // ERR: the broker's words
 } bus_wire_frame;
 
 typedef enum {

@@ -133,3 +133,34 @@ Test(figures, an_id_that_does_not_rise_is_a_duplicate)
     cr_assert(lane_figures_faults(r.figures) == 1);
     lane_figures_close(r.figures);
 }
+
+// A lane says what it likes; a product of two amounts has 56 digits.
+Test(figures, trades_beyond_what_the_sums_hold_are_refused)
+{
+    static const char large[] =
+        "{\"symbol\":\"S\",\"trade_id\":%d,\"price\":\"%s\",\"qty\":\"%s\",\"side\":\"sell\"}";
+    char json[256];
+    reader r = {0};
+    test_ok(lane_figures_open(&r.figures, reach, &r));
+    snprintf(json, sizeof json, large, 1, "999999999999999999", "999999999999999999");
+    test_expect_err(take(&r, "act.exchange.binance.trade.tape.S", json), BUS_ERANGE);
+    for (int i = 2; i < 4; i++) { // the second sum cannot be divided any more
+        snprintf(json, sizeof json, large, i, "0", "999999999999999999");
+        test_expect_err(take(&r, "act.exchange.binance.trade.tape.S", json),
+                        i == 2 ? BUS_OK : BUS_ERANGE);
+    }
+    lane_figures_close(r.figures);
+}
+
+Test(figures, trades_of_nothing_have_a_price_of_nothing)
+{
+    reader r = {0};
+    test_ok(lane_figures_open(&r.figures, reach, &r));
+    test_ok(
+        take(&r, "act.exchange.binance.trade.tape.S",
+             "{\"symbol\":\"S\",\"trade_id\":1,\"price\":\"2\",\"qty\":\"0\",\"side\":\"buy\"}"));
+    json_t *all = lane_figures_json(r.figures);
+    cr_assert_not_null(all);
+    json_decref(all);
+    lane_figures_close(r.figures);
+}

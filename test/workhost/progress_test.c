@@ -90,6 +90,47 @@ Test(progress, a_deleted_record_is_not_written_again)
     test_ok(work_progress_write(conn, &again)); // a new scenario of that name
 }
 
+// Fields of the wrong type were taken for 0, texts that are too long were cut: a worker went on from somewhere else.
+Test(progress, a_record_with_a_field_that_is_none_is_no_record)
+{
+    static const char *const cases[] = {
+        "[]",
+        "{",
+        "{\"done_seq\":\"240\"}",
+        "{\"start_seq\":-1}",
+        "{\"session\":7}",
+        "{\"session\":\"123456789012345678901234\"}",
+        "{\"skipped\":{}}",
+        "{\"skipped\":[3,3]}",
+        "{\"skipped\":[-3]}",
+        "{\"skipped\":[\"3\"]}",
+        "{\"done_seq\":1,\"done_seq\":2}",
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        work_progress p = {.done_seq = 77};
+        test_expect_err(work_progress_from_json(&p, bus_view_of(cases[i])), BUS_EDATALOSS);
+        cr_expect(p.done_seq == 77 && p.skipped_count == 0, "%s", cases[i]);
+    }
+    work_progress p = {.worker = "sma"};
+    test_ok(work_progress_from_json(
+        &p,
+        BUS_VIEW("{\"session\":\"12345678901234567890123\",\"done_seq\":5,\"skipped\":[1,4]}")));
+    cr_expect(p.done_seq == 5 && p.skipped_count == 2 && strlen(p.session) == 23);
+}
+
+// What is half read would be loaded as an empty state, with everything up to its seq passed over.
+Test(progress, a_saved_state_that_is_no_base64_is_none_at_all)
+{
+    work_saved s = {0};
+    test_expect_err(
+        work_saved_from_json(&s, BUS_VIEW("{\"seq\":9,\"session\":\"1\",\"state\":\"AQI\"}")),
+        BUS_EDATALOSS);
+    cr_expect(s.bytes == NULL && s.seq == 0);
+    test_ok(work_saved_from_json(&s, BUS_VIEW("{\"seq\":9,\"session\":\"1\",\"state\":\"AQI=\"}")));
+    cr_expect(s.len == 2 && s.bytes[1] == 2 && s.seq == 9);
+    work_saved_release(&s);
+}
+
 // As a broker has it that came back on an older copy of its store.
 Test(progress, an_own_record_of_an_older_revision_is_no_unanswered_write)
 {

@@ -16,16 +16,27 @@ static void key_of(char key[WORK_KEY_TEXT], const char *scenario, const char *wo
     snprintf(key, WORK_KEY_TEXT, "sc.%s.%s%s", scenario, worker, suffix);
 }
 
-static void take_text(const json_t *object, const char *key, char *out, size_t cap)
+// What is there has to be what the writer writes; what is not there is empty.
+static bus_err take_text(const json_t *object, const char *key, char *out, size_t cap)
 {
-    const char *value = json_string_value(json_object_get(object, key));
-    snprintf(out, cap, "%s", value ? value : "");
+    const json_t *value = json_object_get(object, key);
+    if (!value)
+        return BUS_OK;
+    if (!json_is_string(value) || json_string_length(value) >= cap)
+        return bus_fail(BUS_EDATALOSS, "'%s' is no string of at most %zu bytes", key, cap - 1);
+    memcpy(out, json_string_value(value), json_string_length(value) + 1);
+    return BUS_OK;
 }
 
-static uint64_t take_number(const json_t *object, const char *key)
+static bus_err take_number(const json_t *object, const char *key, uint64_t *out)
 {
-    json_int_t n = json_integer_value(json_object_get(object, key));
-    return n > 0 ? (uint64_t)n : 0;
+    const json_t *value = json_object_get(object, key);
+    if (!value)
+        return BUS_OK;
+    if (!json_is_integer(value) || json_integer_value(value) < 0)
+        return bus_fail(BUS_EDATALOSS, "'%s' is no integer from 0 on", key);
+    *out = (uint64_t)json_integer_value(value);
+    return BUS_OK;
 }
 
 static void begin_place(work_place *place)
@@ -34,22 +45,10 @@ static void begin_place(work_place *place)
     snprintf(place->by, sizeof place->by, "%016" PRIx64, bus_machine_random());
 }
 
-static bus_err fetch(bus_conn *conn, const char *key, json_t **root, uint64_t *revision)
+static bus_err parse(json_t **root, bus_view json)
 {
-    bus_kv_entry entry = {0};
-    bus_err err = bus_kv_get(conn, WORK_BUCKET, key, &entry);
-    if (err)
-        return err;
-    *revision = entry.revision;
-    *root = json_loadb(entry.value.ptr, entry.value.len, 0, NULL);
-    bus_kv_entry_release(&entry);
-    if (!json_is_object(*root)) {
-        json_decref(*root);
-        *root = NULL;
-        return bus_fail(BUS_EDATALOSS, "key '%s' of bucket " WORK_BUCKET " is not a JSON object",
-                        key);
-    }
-    return BUS_OK;
+    *root = json_loadb(json.ptr ? json.ptr : "", json.len, JSON_REJECT_DUPLICATES, NULL);
+    return json_is_object(*root) ? BUS_OK : bus_fail(BUS_EDATALOSS, "it is not a JSON object");
 }
 
 // A created key may have been deleted before: then its history goes on, and only an update with
@@ -67,17 +66,21 @@ static bus_err put(bus_conn *conn, const char *key, bus_view value, work_place *
 // BUS_OK: the place is where it stands now. No answer: not known yet.
 static bus_err find_own(bus_conn *conn, const char *key, work_place *place)
 {
+    bus_kv_entry entry = {0};
     json_t *root = NULL;
-    uint64_t revision = 0;
-    bus_err err = fetch(conn, key, &root, &revision);
+    bus_err err = bus_kv_get(conn, WORK_BUCKET, key, &entry);
+    if (!err)
+        err = parse(&root, entry.value);
+    const char *by = json_string_value(json_object_get(root, "by"));
+    // Behind what we know; before it, it is the store that went back.
+    bool ours = by && strcmp(by, place->by) == 0 && entry.revision > place->revision;
+    uint64_t revision = entry.revision;
+    json_decref(root);
+    bus_kv_entry_release(&entry);
     if (err == BUS_ENOTFOUND || err == BUS_EDATALOSS)
         return bus_fail(BUS_ECONFLICT, "revision %" PRIu64 " of ours is gone", place->revision);
     if (err)
         return err;
-    const char *by = json_string_value(json_object_get(root, "by"));
-    // Behind what we know; before it, it is the store that went back.
-    bool ours = by && strcmp(by, place->by) == 0 && revision > place->revision;
-    json_decref(root);
     if (!ours)
         return bus_fail(BUS_ECONFLICT, "revision %" PRIu64 " is another writer's", revision);
     place->revision = revision;
@@ -99,37 +102,80 @@ static bus_err store(bus_conn *conn, const char *key, json_t *root, work_place *
     return err;
 }
 
+static bus_err take_skipped(work_progress *p, const json_t *list)
+{
+    size_t count = json_array_size(list);
+    if (list && (!json_is_array(list) || count > WORK_SKIPPED_MAX))
+        return bus_fail(BUS_EDATALOSS, "'skipped' is no array of at most %d", WORK_SKIPPED_MAX);
+    for (size_t i = 0; i < count; i++) {
+        json_int_t seq = json_integer_value(json_array_get(list, i));
+        if (seq <= 0 || (i > 0 && (uint64_t)seq <= p->skipped[i - 1]))
+            return bus_fail(BUS_EDATALOSS, "'skipped' is not rising");
+        p->skipped[p->skipped_count++] = (uint64_t)seq;
+    }
+    return BUS_OK;
+}
+
+static bus_err take_progress(work_progress *p, const json_t *root)
+{
+    const struct {
+        const char *key;
+        char *out;
+        size_t cap;
+    } texts[] = {
+        {"stream", p->stream, sizeof p->stream},
+        {"session", p->session, sizeof p->session},
+        {"runid", p->runid, sizeof p->runid},
+        {"sha256", p->sha256, sizeof p->sha256},
+    };
+    const struct {
+        const char *key;
+        uint64_t *out;
+    } numbers[] = {
+        {"start_seq", &p->start_seq}, {"done_seq", &p->done_seq},     {"outputs", &p->outputs},
+        {"out_seq", &p->out_seq},     {"generation", &p->generation},
+    };
+    bus_err err = BUS_OK;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts && !err; i++)
+        err = take_text(root, texts[i].key, texts[i].out, texts[i].cap);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers && !err; i++)
+        err = take_number(root, numbers[i].key, numbers[i].out);
+    if (!err)
+        err = take_skipped(p, json_object_get(root, "skipped"));
+    p->end = json_is_true(json_object_get(root, "end"));
+    return err;
+}
+
+bus_err work_progress_from_json(work_progress *out, bus_view json)
+{
+    work_progress p = *out;
+    json_t *root = NULL;
+    bus_err err = parse(&root, json);
+    if (!err)
+        err = take_progress(&p, root);
+    json_decref(root);
+    if (!err)
+        *out = p;
+    return err;
+}
+
 bus_err work_progress_read(bus_conn *conn, const char *scenario, const char *worker,
                            work_progress *out)
 {
     char key[WORK_KEY_TEXT];
-    json_t *root = NULL;
-    uint64_t revision = 0;
+    bus_kv_entry entry = {0};
     key_of(key, scenario, worker, "");
     *out = (work_progress){0};
     snprintf(out->scenario, sizeof out->scenario, "%s", scenario);
     snprintf(out->worker, sizeof out->worker, "%s", worker);
     begin_place(&out->place);
-    bus_err err = fetch(conn, key, &root, &revision);
-    out->place.revision = revision; // also of what is no record: it is written over
+    bus_err err = bus_kv_get(conn, WORK_BUCKET, key, &entry);
     if (err)
         return err;
-    take_text(root, "stream", out->stream, sizeof out->stream);
-    take_text(root, "session", out->session, sizeof out->session);
-    take_text(root, "runid", out->runid, sizeof out->runid);
-    take_text(root, "sha256", out->sha256, sizeof out->sha256);
-    out->start_seq = take_number(root, "start_seq");
-    out->done_seq = take_number(root, "done_seq");
-    out->outputs = take_number(root, "outputs");
-    out->out_seq = take_number(root, "out_seq");
-    out->generation = take_number(root, "generation");
-    out->end = json_is_true(json_object_get(root, "end"));
-    const json_t *skipped = json_object_get(root, "skipped");
-    for (size_t i = 0; i < json_array_size(skipped) && i < WORK_SKIPPED_MAX; i++)
-        out->skipped[out->skipped_count++] =
-            (uint64_t)json_integer_value(json_array_get(skipped, i));
-    json_decref(root);
-    return BUS_OK;
+    out->place.revision = entry.revision; // also of what is no record: it is written over
+    err = work_progress_from_json(out, entry.value);
+    bus_kv_entry_release(&entry);
+    return bus_note(err, "key '%s' of bucket " WORK_BUCKET, key);
 }
 
 bus_err work_progress_write(bus_conn *conn, work_progress *p)
@@ -197,29 +243,54 @@ static bool decode_base64(const char *text, work_saved *out)
     return true;
 }
 
+static bus_err take_saved(work_saved *s, const json_t *root)
+{
+    const char *state = json_string_value(json_object_get(root, "state"));
+    bus_err err = take_number(root, "seq", &s->seq);
+    if (!err)
+        err = take_number(root, "generation", &s->generation);
+    if (!err)
+        err = take_text(root, "session", s->session, sizeof s->session);
+    if (!err)
+        err = take_text(root, "runid", s->runid, sizeof s->runid);
+    if (!err)
+        err = take_text(root, "sha256", s->sha256, sizeof s->sha256);
+    s->now_ns = json_integer_value(json_object_get(root, "now"));
+    if (!err && (!state || !decode_base64(state, s)))
+        err = bus_fail(BUS_EDATALOSS, "'state' is no base64");
+    return err;
+}
+
+bus_err work_saved_from_json(work_saved *out, bus_view json)
+{
+    work_saved s = *out;
+    json_t *root = NULL;
+    bus_err err = parse(&root, json);
+    s.bytes = NULL;
+    if (!err)
+        err = take_saved(&s, root);
+    json_decref(root);
+    if (err)
+        work_saved_release(&s);
+    else
+        *out = s;
+    return err;
+}
+
 bus_err work_saved_read(bus_conn *conn, const char *scenario, const char *worker, work_saved *out)
 {
     char key[WORK_KEY_TEXT];
-    json_t *root = NULL;
-    uint64_t revision = 0;
+    bus_kv_entry entry = {0};
     key_of(key, scenario, worker, ".state");
     *out = (work_saved){0};
     begin_place(&out->place);
-    bus_err err = fetch(conn, key, &root, &revision);
-    out->place.revision = revision;
+    bus_err err = bus_kv_get(conn, WORK_BUCKET, key, &entry);
     if (err)
         return err;
-    const char *state = json_string_value(json_object_get(root, "state"));
-    out->seq = take_number(root, "seq");
-    out->generation = take_number(root, "generation");
-    out->now_ns = json_integer_value(json_object_get(root, "now"));
-    take_text(root, "session", out->session, sizeof out->session);
-    take_text(root, "runid", out->runid, sizeof out->runid);
-    take_text(root, "sha256", out->sha256, sizeof out->sha256);
-    if (!state || !decode_base64(state, out))
-        err = bus_fail(BUS_EDATALOSS, "key '%s' has no state in it", key);
-    json_decref(root);
-    return err;
+    out->place.revision = entry.revision;
+    err = work_saved_from_json(out, entry.value);
+    bus_kv_entry_release(&entry);
+    return bus_note(err, "key '%s' of bucket " WORK_BUCKET, key);
 }
 
 bus_err work_saved_write(bus_conn *conn, const char *scenario, const char *worker,

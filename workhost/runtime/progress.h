@@ -31,7 +31,10 @@ typedef struct {
     work_place place;
 } work_progress;
 
-// BUS_ENOTFOUND: there is none; then *out is empty but for the names.
+// work_progress_from_json reads a record into *out, which keeps its names and place.
+//   errors  BUS_EDATALOSS: no JSON object, or a field that is not of its type or size; *out is untouched
+bus_err work_progress_from_json(work_progress *out, bus_view json);
+// BUS_ENOTFOUND: there is none; BUS_EDATALOSS: it is no record. Then *out is empty but for its names and place.
 bus_err work_progress_read(bus_conn *conn, const char *scenario, const char *worker,
                            work_progress *out);
 // BUS_ECONFLICT: replaced. After any other error it may be stored or not; write again.
@@ -50,7 +53,9 @@ typedef struct {
     work_place place;
 } work_saved;
 
-// BUS_ENOTFOUND: there is none, or it cannot be read (logged).
+// work_saved_from_json: as work_progress_from_json; *out owns bytes only on BUS_OK.
+bus_err work_saved_from_json(work_saved *out, bus_view json);
+// BUS_ENOTFOUND: there is none; BUS_EDATALOSS: it is none that can be read.
 bus_err work_saved_read(bus_conn *conn, const char *scenario, const char *worker, work_saved *out);
 bus_err work_saved_write(bus_conn *conn, const char *scenario, const char *worker,
                          work_saved *saved);

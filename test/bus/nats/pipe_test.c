@@ -1,5 +1,5 @@
 // A pipe against the other end of a socket pair: blocks, pings, cuts. Source: schemas/specs/recording.md, "Frames".
-#include "bus/nats/pipe.h"
+#include "bus/nats/conn_impl.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -171,5 +171,21 @@ Test(pipe, a_broker_that_takes_nothing_is_waited_for_two_seconds_and_no_longer)
         ;
     int64_t took_ms = bus_mono_since(bus_machine_mono(), begin).ns / 1000000;
     cr_assert(bus_pipe_down(w.pipe) && took_ms >= 1900, "%lld", (long long)took_ms);
+    end(&w);
+}
+
+// The broker hands on whatever a sender put there.
+Test(pipe, headers_that_are_none_are_as_if_there_were_none)
+{
+    static const char bytes[] = "HMSG a 5 6 8\r\nab\r\n\r\nhi\r\n";
+    world w;
+    bus_view value;
+    given_a_pipe(&w);
+    broker_says(&w, bytes, sizeof bytes - 1);
+    cr_assert_eq(bus_pipe_read(w.pipe, (bus_span){0}, hold, &w), 1);
+    const bus_msg *msg = bus_msg_of_pipe(w.held[0]);
+    cr_expect(bus_view_is(bus_msg_payload(msg), "hi"));
+    cr_expect_not(bus_msg_header(msg, "Status", &value));
+    cr_expect_not(bus_msg_header(msg, "Description", &value));
     end(&w);
 }

@@ -190,3 +190,26 @@ Test(proto_json, writes_a_map_entry_without_value_as_empty)
     free(text);
     release(k);
 }
+
+Test(proto_json, a_protobuf_text_that_is_not_utf8_is_refused_by_its_place)
+{
+    static const struct {
+        const char *bytes, *place;
+    } cases[] = {
+        {"\x72\x02h\xff", "text"},                     // 14: text
+        {"\x8a\x01\x03\x0a\x01\xff", "inner"},         // 17: inner {1: name}
+        {"\x92\x01\x01\xff", "texts"},                 // 18: texts[0]
+        {"\xc2\x01\x06\x0a\x01k\x12\x01\x80", "tags"}, // 24: tags["k"]
+        {"\xd2\x01\x02\xc3\x28", "choice_text"},       // 26: choice_text
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        ProtobufCMessage *out = NULL;
+        test_expect_err(
+            bus_proto_unpack(&out, &test__kinds__kinds__descriptor, bus_view_of(cases[i].bytes)),
+            BUS_EINVAL);
+        cr_expect(strstr(bus_err_text(), cases[i].place), "%s", bus_err_text());
+    }
+    ProtobufCMessage *out = NULL;
+    test_ok(bus_proto_unpack(&out, &test__kinds__kinds__descriptor, BUS_VIEW("\x72\x02\xc3\xa4")));
+    release(out);
+}
