@@ -1,4 +1,5 @@
-// What stands in the bucket `workers`, and URLs of code: read or refused, never more.
+// A worker's record (key worker.<name> of the bucket `workers`), and the same bytes as a URL of code: read or
+// refused, never more.
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
