@@ -26,6 +26,7 @@ static bus_metric metric[FEED_COUNT_KINDS] = {
     [FEED_COUNT_WINDOW] = GAUGE("window_events", "events published and not acknowledged"),
     [FEED_COUNT_WINDOW_LIMIT] = GAUGE("window_limit_events", "events that may be so"),
     [FEED_COUNT_WAITING_BYTES] = GAUGE("outbox_bytes", "events the window has no room for"),
+    [FEED_COUNT_ONLY_DUPLICATES] = GAUGE("only_duplicates_channels", "channels with nothing else"),
     [FEED_COUNT_LEASE] = GAUGE("lease_held", "1 while this feedd is the venue's one"),
     [FEED_COUNT_BATCHES] = GAUGE("fast_ingest", "1 while events go in batches, without ids"),
     [FEED_COUNT_CONNECTED] = GAUGE("venue_connected", "1 while the subscriptions stand"),
@@ -69,6 +70,7 @@ void feed_count_session(const feed_stats *stats, const feed_outbox *outbox, size
     feed_count_set(FEED_COUNT_EVENTS, (int64_t)outbox->published);
     feed_count_set(FEED_COUNT_ACKNOWLEDGED, (int64_t)outbox->acknowledged);
     feed_count_set(FEED_COUNT_DUPLICATES, (int64_t)stats->duplicates);
+    feed_count_set(FEED_COUNT_ONLY_DUPLICATES, (int64_t)stats->only_duplicates);
     feed_count_set(FEED_COUNT_REFUSED, (int64_t)outbox->refused);
     feed_count_set(FEED_COUNT_DEAD_LETTERS, (int64_t)outbox->dead_letters);
     feed_count_set(FEED_COUNT_LETTERS_LOST, (int64_t)outbox->letters_lost);

@@ -101,6 +101,7 @@ static bus_err session_open(feed *f)
                       .channels = f->set.channels,
                       .channel_count = f->set.channel_count,
                       .snapshot_every = f->set.snapshot_every,
+                      .duplicates_after = f->set.duplicates_after,
                       .snapshot_limit = f->set.snapshot_limit,
                       .event = on_event,
                       .request = on_request,

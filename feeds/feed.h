@@ -17,7 +17,7 @@ typedef struct {
     uint32_t symbol_count;
     const char *const *channels;
     uint32_t channel_count;
-    bus_span snapshot_every;
+    bus_span snapshot_every, duplicates_after;
     uint32_t snapshot_limit;
     bus_span stale_after, dead_after, connect_timeout, rest_timeout;
     bus_span reconnect_min, reconnect_max;

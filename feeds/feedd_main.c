@@ -14,7 +14,8 @@ typedef struct {
     bus_daemon_settings base; // first
     const char *venue, *ws_url, *rest_url, *venue_ca;
     bus_config_list symbols, channels;
-    bus_span snapshot_every, stale_after, dead_after, connect_timeout, rest_timeout;
+    bus_span snapshot_every, duplicates_after, stale_after, dead_after, connect_timeout,
+        rest_timeout;
     bus_span reconnect_min, reconnect_max, rotate_after, rotate_overlap, lease_span;
     int64_t snapshot_limit, reconnect_attempts, queue_bytes;
 } settings;
@@ -42,6 +43,8 @@ static const bus_config_row rows[] = {
     ROW(snapshot_every, BUS_CONFIG_SPAN, "60s", 100, 24 * HOUR_MS, "cadence of book snapshots"),
     ROW(snapshot_limit, BUS_CONFIG_INT, "5000", 5, 5000, "levels a side asked of the venue"),
     ROW(stale_after, BUS_CONFIG_SPAN, "10s", 10, HOUR_MS, "silence that is told as feed.stale"),
+    ROW(duplicates_after, BUS_CONFIG_SPAN, "10s", 10, HOUR_MS,
+        "only known ids on a channel that are told as feed.degraded"),
     ROW(dead_after, BUS_CONFIG_SPAN, "30s", 20, HOUR_MS, "silence that ends a connection"),
     ROW(connect_timeout, BUS_CONFIG_SPAN, "10s", 10, HOUR_MS,
         "from connecting until the subscriptions stand"),
@@ -138,6 +141,7 @@ static bus_err feed_start(state *s, const settings *set, const feed_venue *venue
                        .channels = set->channels.item,
                        .channel_count = (uint32_t)set->channels.count,
                        .snapshot_every = set->snapshot_every,
+                       .duplicates_after = set->duplicates_after,
                        .snapshot_limit = (uint32_t)set->snapshot_limit,
                        .stale_after = set->stale_after,
                        .dead_after = set->dead_after,

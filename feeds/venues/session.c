@@ -3,11 +3,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bus/base/log.h"
+
 void feed_session_init(feed_session *session, const feed_venue *venue, const feed_opts *opts)
 {
     session->venue = venue;
     session->request = opts->request;
     session->ctx = opts->ctx;
+    session->duplicates_after = opts->duplicates_after.ns ? opts->duplicates_after : BUS_SPAN_S(10);
     feed_emit_init(&session->emit, venue->name, opts->event, opts->ctx);
 }
 
@@ -158,13 +161,54 @@ void feed_session_difference(feed_session *session, const feed_difference *d, co
     own(session, "degraded", d->symbol, now);
 }
 
+static void tell_only_known(feed_session *session, feed_channel *channel, const char *symbol,
+                            uint64_t id, bus_span since, const feed_now *now)
+{
+    char text[256];
+    snprintf(text, sizeof text,
+             "channel '%s' of %s: for %.1f s only ids below %llu came, the last one published or "
+             "recorded; the newest is %llu. None of them is published",
+             channel->name, symbol, (double)since.ns / 1e9, (unsigned long long)channel->last,
+             (unsigned long long)id);
+    bus_warn("%s: %s", session->venue->name, text);
+    feed_session_degraded(session, symbol, "only_duplicates", text, now);
+    channel->only_known = true;
+    session->stats.only_duplicates++;
+}
+
+void feed_channel_known(feed_session *session, feed_channel *channel, const char *symbol,
+                        uint64_t id, bool again, const feed_now *now)
+{
+    session->stats.duplicates++;
+    if (again || channel->only_known)
+        return;
+    if (channel->known_since.ns == 0) {
+        channel->known_since = now->mono;
+        return;
+    }
+    bus_span since = bus_mono_since(now->mono, channel->known_since);
+    if (since.ns >= session->duplicates_after.ns)
+        tell_only_known(session, channel, symbol, id, since, now);
+}
+
+static void not_only_known(feed_session *session, feed_channel *channel, uint64_t id)
+{
+    channel->known_since = (bus_mono){0};
+    if (!channel->only_known)
+        return;
+    channel->only_known = false;
+    session->stats.only_duplicates--;
+    bus_info("%s: channel '%s' goes on with id %llu", session->venue->name, channel->name,
+             (unsigned long long)id);
+}
+
 bool feed_channel_fresh(feed_session *session, feed_channel *channel, const char *symbol,
                         uint64_t first, uint64_t id, bool holes, const feed_now *now)
 {
     if (!channel->has_last)
         return true;
     if (id <= channel->last) {
-        session->stats.duplicates++;
+        feed_channel_known(session, channel, symbol, id, id == channel->last, now);
         return false;
     }
     if (holes || first == channel->last + 1)
@@ -190,6 +234,8 @@ bool feed_channel_fresh(feed_session *session, feed_channel *channel, const char
 void feed_channel_took(feed_session *session, feed_channel *channel, uint64_t id,
                        const feed_now *now)
 {
+    if (channel->known_since.ns)
+        not_only_known(session, channel, id);
     channel->has_last = true;
     channel->last = id;
     channel->last_received = now->received;

@@ -8,6 +8,7 @@
 
 typedef struct {
     uint64_t frames, events, duplicates, errors, gaps, resyncs, wholes, snapshots;
+    uint64_t only_duplicates; // channels on which nothing else comes, now
 } feed_stats;
 
 struct feed_session {
@@ -15,6 +16,7 @@ struct feed_session {
     feed_emit emit;
     feed_request_fn request;
     void *ctx;
+    bus_span duplicates_after;
     feed_stats stats;
     uint32_t streams; // that subscribe names
     bool renew;       // they are others than those of the connection: it should be replaced
@@ -77,12 +79,18 @@ typedef struct {
     uint64_t last, last_b;
     bus_recorded_time last_received;
     const char *interruption; // why the next message may not follow the last; NULL: it must
+    bus_mono known_since;     // of the first of the duplicates since the last new message; 0: none
+    bool only_known;          // told: nothing but duplicates comes
 } feed_channel;
 // feed_channel_fresh: is id above the last? Counts a duplicate when not. `first` is the first of the ids
 // that the message covers (first == id for trades); where it is not last + 1 the gap is published,
 // unless `holes` says that the channel's ids have holes by nature. Does not move `last`.
 bool feed_channel_fresh(feed_session *session, feed_channel *channel, const char *symbol,
                         uint64_t first, uint64_t id, bool holes, const feed_now *now);
+// feed_channel_known: a message at or below the last was dropped: counts it, and tells when nothing else comes.
+// again: it is the last one once more, which is no sign of anything.
+void feed_channel_known(feed_session *session, feed_channel *channel, const char *symbol,
+                        uint64_t id, bool again, const feed_now *now);
 void feed_channel_took(feed_session *session, feed_channel *channel, uint64_t id,
                        const feed_now *now); // published
 

@@ -28,8 +28,9 @@ typedef struct {
     uint32_t symbol_count;
     const char *const *channels; // the venue's names
     uint32_t channel_count;
-    bus_span snapshot_every; // of a whole book; 0: 60 s
-    uint32_t snapshot_limit; // levels a side asked of the venue; 0: its largest
+    bus_span snapshot_every;   // of a whole book; 0: 60 s
+    bus_span duplicates_after; // so long nothing but duplicates on a channel: told; 0: 10 s
+    uint32_t snapshot_limit;   // levels a side asked of the venue; 0: its largest
     feed_event_fn event;
     feed_request_fn request;
     void *ctx; // of both

@@ -9,7 +9,7 @@ import time
 import msgpack
 import pytest
 from support.audit import audit
-from support.feed import SHORT_LEASE, Exchange, read_lane, start_feed, wait_quiet
+from support.feed import LANE, SHORT_LEASE, Exchange, read_lane, start_feed, wait_quiet
 from support.places import BUILD, PATIENCE, program
 from support.relay import Relay
 
@@ -83,6 +83,23 @@ def test_four_thin_symbols_give_golden_values(stack, bus, captures):
         have = dict(want[symbol], channels={k.replace("kline_1m", "kline_1m"): v
                                             for k, v in want[symbol]["channels"].items()})
         tally.expect(symbol, have)
+
+
+def test_a_channel_of_which_all_is_known_is_told(stack, bus):
+    """An id that the venue has not reached stands on the lane: whoever wrote it, its channel is silent until then."""
+    stack.start("stored")
+    stack.lane("pub", LANE + "trade.tape.BTCUSDT", json.dumps(
+        {"symbol": "BTCUSDT", "trade_id": 2**63 - 1, "price": "1", "qty": "1", "side": "buy", "trade_time": 1, "event_time": 1}),
+        "--id", f"trade.BTCUSDT.{2**63 - 1}")
+    exchange = Exchange(stack, "--symbols", "BTCUSDT,ETHUSDT", "--rate", "400")
+    feed = start_feed(stack, exchange, ["BTCUSDT", "ETHUSDT"], ["trade"], "--duplicates-after", "500ms")
+    (told,) = wait_events(bus, lambda t: t.events("degraded")).events("degraded")
+    assert told["data"]["reason"] == "only_duplicates" and told["data"]["symbol"] == "BTCUSDT"
+    assert str(2**63 - 1) in told["data"]["text"]
+    feed.wait_line("WARN .*channel 'trade' of BTCUSDT")
+    assert re.search(r"^tradelane_feedd_only_duplicates_channels 1$", feed.get("/metrics")[1], re.M)
+    bus.wait_stream("ACT", bus.stream_state("ACT").last_seq + 100)  # the other symbol's channel goes on
+    assert len(read_lane(bus).events("degraded")) == 1
 
 
 # --- faults -----------------------------------------------------------------------------------------------

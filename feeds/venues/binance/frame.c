@@ -359,7 +359,8 @@ static feed_frame_result candle(binance *b, const fields *f, const jsmntok_t *to
     }
     if (channel->has_last && (c.open_ms < channel->last ||
                               (c.open_ms == channel->last && c.sent_ms <= channel->last_b))) {
-        b->base.stats.duplicates++;
+        bool again = c.open_ms == channel->last && c.sent_ms == channel->last_b;
+        feed_channel_known(&b->base, channel, symbol->name, c.open_ms, again, now);
         return FEED_FRAME_DUPLICATE;
     }
     candle_pack(feed_emit_data(&b->base.emit, 17), symbol->name, &c);

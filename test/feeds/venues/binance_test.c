@@ -110,6 +110,57 @@ Test(binance, a_candle_is_known_by_its_open_time_and_event_time)
     cr_expect(player_frame(&p, KLINE("1672515720000", "1672515782138")) == FEED_FRAME_DUPLICATE);
 }
 
+#define TRADE_OF(id)                                                                               \
+    "{\"e\":\"trade\",\"E\":1672515782136,\"s\":\"BNBBTC\",\"t\":" id ",\"p\":\"0.001\","          \
+    "\"q\":\"100\",\"T\":1672515782135,\"m\":true,\"M\":true}"
+
+static uint64_t told_after(int64_t ms, const char *frame)
+{
+    p.now.mono.ns += ms * 1000000;
+    player_frame(&p, frame);
+    return tally_of(&t, "BNBBTC")->degraded;
+}
+
+// Source: schemas/specs/feed-events.md, "Only duplicates"
+Test(binance, a_channel_on_which_only_known_ids_come_for_ten_seconds_is_told_once)
+{
+    p.session->venue->seen(p.session, BUS_VIEW("trade.BNBBTC.9000"));
+    told_after(0, KLINE("1672515780000", "1672515782136"));
+    cr_expect_eq(told_after(0, TRADE_OF("100")), 0);
+    cr_expect_eq(told_after(9999, TRADE_OF("101")), 0);
+    cr_expect_eq(told_after(1, TRADE_OF("102")), 1);
+    cr_expect_str_eq(t.last_reason, "only_duplicates");
+    cr_expect(strstr(json_string_value(json_object_get(t.last_data, "text")), "below 9000"));
+    cr_expect_eq(told_after(60000, TRADE_OF("103")), 1, "once");
+    cr_expect_eq(p.session->stats.only_duplicates, 1);
+    cr_expect_eq(told_after(1, TRADE_OF("9001")), 1);
+    cr_expect_eq(p.session->stats.only_duplicates, 0);
+    cr_expect_eq(told_after(1, TRADE_OF("200")), 1);
+    cr_expect_eq(told_after(10000, TRADE_OF("201")), 2, "again");
+}
+
+Test(binance, what_comes_twice_for_a_moment_or_is_said_again_is_no_trouble)
+{
+    told_after(0, TRADE_OF("50"));
+    for (int i = 0; i < 20; i++) // a quiet market, in which the venue repeats itself
+        cr_expect_eq(told_after(3000, TRADE_OF("50")), 0);
+    for (int i = 0; i < 20; i++) { // each change of connection brings one twice
+        cr_expect_eq(told_after(9000, TRADE_OF("49")), 0);
+        char next[sizeof TRADE_OF("00")];
+        snprintf(next, sizeof next, TRADE_OF("%d"), 51 + i);
+        cr_expect_eq(told_after(9000, next), 0);
+    }
+}
+
+Test(binance, a_candle_below_the_last_is_known_and_the_last_one_again_is_not)
+{
+    told_after(0, KLINE("1672515780000", "1672515782136"));
+    for (int i = 0; i < 5; i++)
+        cr_expect_eq(told_after(5000, KLINE("1672515780000", "1672515782136")), 0);
+    cr_expect_eq(told_after(0, KLINE("1672515720000", "1672515782138")), 0);
+    cr_expect_eq(told_after(10000, KLINE("1672515720000", "1672515782139")), 1);
+}
+
 Test(binance, answers_to_subscriptions_are_told_apart)
 {
     cr_expect(player_frame(&p, "{\"result\":null,\"id\":1}") == FEED_FRAME_ACK);
