@@ -303,6 +303,7 @@ class Session:
     def heal(self):
         """What is due is done, no further fault comes."""
         self.take_tokens()
+        self.arms = {}  # who starts from now on lives
         for token in self.tokens:
             token.unlink(missing_ok=True)  # what was not reached is not to be
         self.tokens = {}
