@@ -70,7 +70,7 @@ uint64_t bench_raw_count(jsCtx *js, const char *stream)
     jsStreamInfo *info = NULL;
     uint64_t count = 0;
     if (js_GetStreamInfo(&info, js, stream, NULL, NULL) == NATS_OK)
-        count = info->State.Msgs;
+        count = info->State.LastSeq;
     jsStreamInfo_Destroy(info);
     return count;
 }

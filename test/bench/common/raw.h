@@ -17,6 +17,6 @@ void bench_raw_publish(jsCtx *js, const char *subject, const char *id, const voi
 // bench_raw_ordered subscribes by an ordered consumer, from the stream's next message on.
 void bench_raw_ordered(natsSubscription **sub, jsCtx *js, const char *subject, natsMsgHandler fn,
                        void *ctx);
-uint64_t bench_raw_count(jsCtx *js, const char *stream); // messages stored; 0: no stream yet
+uint64_t bench_raw_count(jsCtx *js, const char *stream); // messages stored so far; 0: no stream yet
 
 #endif
