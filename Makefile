@@ -28,6 +28,9 @@ soak: ## 1,000 seeded rounds of faults over the whole stack, each audited (half 
 endure: ## an hour at ten times the usual rate: memory, the broker's files and the logs (scripts/endure --help)
 	@scripts/endure $(ARGS)
 
+fuzz: ## each fuzz target for MINUTES (10), one a processor; then make check ARGS=plants shows that they find bugs
+	@FUZZ_SECONDS=$$(($(or $(MINUTES),10) * 60)) scripts/check fuzz
+
 bench: ## measure, one JSON line a figure on stdout
 	@scripts/bench $(ARGS)
 

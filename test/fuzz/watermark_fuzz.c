@@ -18,7 +18,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     bus_pack p = bus_pack_to(out, sizeof out);
     bus_watermark_decode(&mark, in);
     bus_done_parse(in, &seq, &leave);
-    bus_done_subject_read(in, &run, &name);
+    if (bus_done_subject_read(in, &run, &name) == BUS_OK &&
+        (run.len >= in.len || name.len >= in.len))
+        abort();
     if (bus_readdress(&p, subject, BUS_VIEW("act.exchange.x.y.z"), in, &to, NULL) == BUS_OK &&
         bus_event_decode_msgpack(&event, (bus_view){(const char *)out, p.len}) == BUS_EINVAL)
         abort(); // what was an event still is one (or has become too large)
