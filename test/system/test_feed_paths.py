@@ -38,6 +38,7 @@ def with_ids(bus) -> list[bool]:
     return ["Nats-Msg-Id" in (message.headers or {}) for message in bus.read("ACT", LANE + ">")]
 
 
+@pytest.mark.slow(9)
 @pytest.mark.parametrize("batches", [True, False], ids=["in_batches", "with_ids"])
 def test_a_feed_takes_the_way_its_stream_has_and_records_once_through_kills(stack, bus, batches):
     stack.start("stored")
@@ -61,6 +62,7 @@ def test_a_feed_takes_the_way_its_stream_has_and_records_once_through_kills(stac
     assert audit(exchange, read_lane(bus)) > 0
 
 
+@pytest.mark.slow(17)
 def test_a_feed_follows_a_stream_that_changes_its_mind_and_records_once(stack, bus):
     stack.start("stored")
     exchange = Exchange(stack, "--symbols", ",".join(SYMBOLS), "--rate", "4000")
