@@ -438,8 +438,12 @@ static void *venue_thread(void *arg)
         turn(f);
     }
     feed_net_turn(f->net); // the closing handshake goes out
+    bool owes = f->outbox_open && !feed_outbox_empty(&f->outbox);
     drop_all(f);
-    bus_lease_close(f->lease);
+    if (owes) // what was sent may still be stored: the next one comes when it no longer can
+        bus_lease_abandon(f->lease);
+    else
+        bus_lease_close(f->lease);
     f->lease = NULL;
     tell_status(f);
     if (f->done.fn)

@@ -229,8 +229,3 @@ const char *bus_daemon_http_bound(const bus_daemon_http *http)
 {
     return http->bound;
 }
-
-int bus_daemon_http_bound_port(const bus_daemon_http *http)
-{
-    return http->port;
-}

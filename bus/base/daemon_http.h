@@ -19,6 +19,5 @@ typedef struct bus_daemon_http bus_daemon_http;
 bus_err bus_daemon_http_open(bus_daemon_http **out, const bus_daemon_http_opts *opts);
 void bus_daemon_http_close(bus_daemon_http *http);
 const char *bus_daemon_http_bound(const bus_daemon_http *http); // "127.0.0.1:40123"
-int bus_daemon_http_bound_port(const bus_daemon_http *http);
 
 #endif

@@ -179,11 +179,6 @@ void bus_timer_start(bus_timer *timer, bus_span after, bus_span every)
     bus_timers_set(timer, due, every);
 }
 
-void bus_timer_stop(bus_timer *timer)
-{
-    bus_timers_unset(timer);
-}
-
 void bus_timer_close(bus_timer *timer)
 {
     if (!timer)

@@ -23,7 +23,6 @@ struct event_base *bus_loop_base(bus_loop *loop); // for evhttp; nobody else
 typedef void (*bus_timer_fn)(void *ctx, bus_mono now);
 bus_err bus_timer_open(bus_timer **out, bus_loop *loop, bus_timer_fn fn, void *ctx);
 void bus_timer_start(bus_timer *timer, bus_span after, bus_span every); // every 0: once
-void bus_timer_stop(bus_timer *timer);
 void bus_timer_close(bus_timer *timer);
 
 // A waker carries "there is something to do" from any thread to the loop. Wakes that come before the

@@ -217,21 +217,6 @@ bus_err bus_stream_delete(bus_conn *conn, const char *name)
     return err ? bus_note(err, "deleting stream '%s'", name) : BUS_OK;
 }
 
-bus_err bus_stream_purge(bus_conn *conn, const char *name, const char *subject)
-{
-    char api[BUS_API_SUBJECT];
-    bus_err err = bus_api_name_check(name, "stream name");
-    if (err)
-        return err;
-    snprintf(api, sizeof api, "$JS.API.STREAM.PURGE.%s", name);
-    json_t *body = subject && *subject ? json_pack("{s:s}", "filter", subject) : NULL;
-    json_t *answer = NULL;
-    err = bus_api_call(&answer, conn, api, body);
-    json_decref(answer);
-    json_decref(body);
-    return err ? bus_note(err, "purging stream '%s'", name) : BUS_OK;
-}
-
 // --- looking at streams --------------------------------------------------------------------------------
 
 static int64_t time_of(const json_t *object, const char *key)

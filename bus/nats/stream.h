@@ -28,8 +28,6 @@ typedef struct {
 // changed (may be NULL): created or updated. BUS_ECONFLICT: its subjects overlap another stream's (named).
 bus_err bus_stream_ensure(bus_conn *conn, const bus_stream_def *def, bool *changed);
 bus_err bus_stream_delete(bus_conn *conn, const char *name); // BUS_ENOTFOUND
-// bus_stream_purge_subject removes the messages of one subject pattern ("": all).
-bus_err bus_stream_purge(bus_conn *conn, const char *name, const char *subject);
 
 typedef struct {
     char name[64];

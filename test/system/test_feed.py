@@ -102,6 +102,22 @@ def test_a_channel_of_which_all_is_known_is_told(stack, bus):
     assert len(read_lane(bus).events("degraded")) == 1
 
 
+def test_a_feed_gives_its_place_back_unless_something_may_still_be_stored(stack, bus):
+    """Source: schemas/specs/feedd.md, "Order of events"."""
+    stack.start("stored")
+    exchange = Exchange(stack, "--symbols", "BTCUSDT", "--rate", "2000")
+    for owes in (False, True):
+        feed = start_feed(stack, exchange, ["BTCUSDT"], ["trade", "bookTicker"])
+        bus.wait_stream("ACT", bus.stream_state("ACT").last_seq + 50)
+        if owes:
+            stack["stored"].stop()
+            bus.call(bus.js.delete_stream("ACT"))
+            time.sleep(0.5)
+        assert feed.stop() == 0
+        left = json.loads(stack.lane("kv", "get", "leases", "feed.binance").stdout)
+        assert bool(left["holder"]) == owes, left
+
+
 # --- faults -----------------------------------------------------------------------------------------------
 
 

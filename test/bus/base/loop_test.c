@@ -69,13 +69,14 @@ Test(loop, runs_timers_in_order_of_due_time_then_of_starting)
     release(&b);
 }
 
-Test(loop, a_stopped_timer_does_not_run_and_a_restarted_one_runs_once)
+Test(loop, a_closed_timer_does_not_run_and_a_restarted_one_runs_once)
 {
     bench b = given_bench(1);
     test_ok(bus_timer_open(&b.timer[0], b.loop, on_a, &b));
     test_ok(bus_timer_open(&b.timer[1], b.loop, on_b, &b));
     bus_timer_start(b.timer[0], BUS_SPAN_MS(1), BUS_SPAN_MS(0));
-    bus_timer_stop(b.timer[0]);
+    bus_timer_close(b.timer[0]);
+    b.timer[0] = NULL;
     bus_timer_start(b.timer[1], BUS_SPAN_MS(1), BUS_SPAN_MS(0));
     bus_timer_start(b.timer[1], BUS_SPAN_MS(5), BUS_SPAN_MS(0));
     test_ok(bus_loop_run(b.loop));
@@ -261,8 +262,10 @@ Test(loop, a_thousand_timers_keep_their_order)
     for (int i = 0; i < 5 * COUNT; i++)
         bus_timer_start(timer[rand_r(&seed) % COUNT], (bus_span){rand_r(&seed) % 1000000},
                         (bus_span){0});
-    for (int i = 0; i < COUNT; i += 3)
-        bus_timer_stop(timer[i]);
+    for (int i = 0; i < COUNT; i += 3) {
+        bus_timer_close(timer[i]);
+        test_ok(bus_timer_open(&timer[i], loop, on_ordered, &o));
+    }
     for (int i = 1; i < COUNT; i += 3)
         bus_timer_start(timer[i], (bus_span){rand_r(&seed) % 1000000}, (bus_span){0});
     for (int i = 2; i < COUNT; i += 3)

@@ -7,6 +7,7 @@
 
 #include "proxy.h"
 #include "publishing.h"
+#include "support.h"
 #include "test/support/test.h"
 
 TestSuite(ingest, .timeout = 120);
@@ -244,7 +245,7 @@ Test(ingest, goes_on_after_silences_longer_than_the_broker_keeps_a_batch, .init 
 static void old_bytes_come_late(uint64_t before, int release_after_ms)
 {
     seen = (acks){0};
-    test_ok(bus_stream_purge(conn, "ACT", ""));
+    purge_stream(conn, "ACT", "");
     test_proxy_start(&proxy, broker.port);
     bus_publisher *pub = given_owner(proxy.url, BUS_SPAN_MS(300));
     while (!bus_publisher_up(pub) || pub == NULL)

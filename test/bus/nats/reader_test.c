@@ -95,7 +95,7 @@ Test(reader, reports_a_gap_once_and_continues, .init = setup, .fini = teardown)
     given_records(conn, "ACT", "act.a", 10, 10);
     given_records(conn, "ACT", "act.b", 5, 10);
     given_records(conn, "ACT", "act.a", 5, 10);
-    test_ok(bus_stream_purge(conn, "ACT", "act.b"));
+    purge_stream(conn, "ACT", "act.b");
     bus_reader *reader = given_reader((bus_reader_opts){.from_seq = 9});
     bus_record record;
     bus_seq_range gap;
@@ -111,7 +111,7 @@ Test(reader, what_expired_before_the_first_is_a_gap_too, .init = setup, .fini = 
 {
     given_records(conn, "ACT", "act.b", 5, 10);
     given_records(conn, "ACT", "act.a", 5, 10);
-    test_ok(bus_stream_purge(conn, "ACT", "act.b"));
+    purge_stream(conn, "ACT", "act.b");
     bus_reader *reader = given_reader((bus_reader_opts){.from_seq = 2});
     bus_record record;
     bus_seq_range gap;

@@ -61,6 +61,16 @@ void given_records(bus_conn *conn, const char *stream, const char *subject, uint
     cr_assert_eq(stream_messages(conn, stream), before + count);
 }
 
+void purge_stream(bus_conn *conn, const char *name, const char *subject)
+{
+    char api[80], body[128];
+    bus_msg *answer = NULL;
+    snprintf(api, sizeof api, "$JS.API.STREAM.PURGE.%s", name);
+    snprintf(body, sizeof body, "{\"filter\":\"%s\"}", *subject ? subject : ">");
+    test_ok(bus_request(conn, api, NULL, 0, bus_view_of(body), BUS_SPAN_S(5), &answer));
+    bus_msg_release(answer);
+}
+
 long memory_kb(void)
 {
     long pages = 0;

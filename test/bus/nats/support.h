@@ -12,6 +12,8 @@ void given_stream(bus_conn *conn, const char *name, const char *subject);
 // given_records: core publish of `count` messages "<n>" (1 …) of `len` bytes each, waited for.
 void given_records(bus_conn *conn, const char *stream, const char *subject, uint64_t count,
                    size_t len);
+// purge_stream removes the messages of one subject pattern ("": all).
+void purge_stream(bus_conn *conn, const char *name, const char *subject);
 uint64_t stream_messages(bus_conn *conn, const char *stream);
 void wait_until_up(bus_conn *conn, int timeout_ms);
 void sleep_ms(int ms);
