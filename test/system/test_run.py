@@ -105,6 +105,18 @@ def run(tmp_path):
     run.clean()
 
 
+def test_it_builds_the_programs_and_no_test(tmp_path):
+    """What a newcomer waits for: scripts/run asks for the target `programs`, and nothing of test/ is in that."""
+    (tmp_path / "cmake").write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/asked\ncase "$1" in --build) exit 1 ;; esac\n')
+    (tmp_path / "cmake").chmod(0o755)
+    env = {k: v for k, v in os.environ.items() if k != "TL_BUILD"} | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run([places.TREE / "scripts" / "run", "--home", tmp_path], env=env, capture_output=True, timeout=120)
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert done.returncode and "--target programs" in asked[-1] and asked[-1].startswith("--build"), asked
+    made = subprocess.run(["ninja", "-C", places.BUILD, "-t", "inputs", "programs"], capture_output=True, text=True, check=True).stdout
+    assert "feedd_main.c.o" in made and not [line for line in made.splitlines() if line.startswith("test/")]
+
+
 def test_brings_market_data_and_signals_and_leaves_nothing(run):
     run.wait_up()
     bus = Bus(f"nats://127.0.0.1:{4222 + run.offset}")
