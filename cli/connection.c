@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bus/base/memory.h"
 #include "cli/session.h"
 
 static const char *env(const char *name)
@@ -12,9 +13,10 @@ static const char *env(const char *name)
     return value && value[0] ? value : NULL;
 }
 
+// Never NULL for want of memory: a command must not go to another broker, or as another user, than it was told.
 static char *copy(const char *text)
 {
-    return text && text[0] ? strdup(text) : NULL;
+    return text && text[0] ? bus_memory_copy(text, "a connection's setting") : NULL;
 }
 
 static void take_field(char **out, const json_t *context, const char *name)
@@ -22,7 +24,7 @@ static void take_field(char **out, const json_t *context, const char *name)
     const char *value = json_string_value(json_object_get(context, name));
     if (value && value[0]) {
         free(*out);
-        *out = strdup(value);
+        *out = copy(value);
     }
 }
 
@@ -60,7 +62,8 @@ static bus_err take_context(lane_connection *out, const char *name)
         return err;
     FILE *file = fopen(path, "r");
     if (!file)
-        return bus_fail(BUS_ENOTFOUND, "context file '%s': %s", path, strerror(errno));
+        return bus_fail(errno == ENOENT ? BUS_ENOTFOUND : BUS_EIO, "context file '%s': %s", path,
+                        strerror(errno));
     json_t *context = json_loadf(file, 0, &error);
     fclose(file);
     if (!context)
@@ -73,7 +76,7 @@ static bus_err take_context(lane_connection *out, const char *name)
         take_field(&out->token, context, "token");
         take_field(&out->creds, context, "creds");
         take_field(&out->ca, context, "ca");
-        out->file = strdup(path);
+        out->file = copy(path);
     }
     json_decref(context);
     return err;
@@ -101,7 +104,7 @@ bus_err lane_connection_find(lane_connection *out, const lane_args *args)
         const char *found = url ? url : env("TRADELANE_NATS_URL");
         found = found ? found : env("NATS_URL");
         free(out->url);
-        out->url = strdup(found ? found : "nats://127.0.0.1:4222");
+        out->url = copy(found ? found : "nats://127.0.0.1:4222");
     }
     return BUS_OK;
 }

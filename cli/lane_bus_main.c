@@ -2,6 +2,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bus/base/log.h"
+#include "bus/base/memory.h"
 #include "cli/cat.h"
 #include "cli/completion.h"
 #include "cli/session.h"
@@ -89,6 +91,8 @@ static int run_verb(const lane_verb *verb, int leading, int argc, char **argv)
 int main(int argc, char **argv)
 {
     int leading = 0;
+    bus_log_init("lane", BUS_LOG_INFO, BUS_LOG_TEXT);
+    bus_memory_json();
     if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
         strcmp(argv[1], "help") == 0)
         return print_all();

@@ -72,11 +72,15 @@ static bus_err open_file(lane_side *side)
 {
     side->file = fopen(side->name, "r");
     if (!side->file)
-        return bus_fail(BUS_ENOTFOUND, "'%s': %s", side->name, strerror(errno));
+        return bus_fail(errno == ENOENT ? BUS_ENOTFOUND : BUS_EIO, "'%s': %s", side->name,
+                        strerror(errno));
     json_error_t error;
     json_t *head = NULL;
     if (getline(&side->line, &side->line_cap, side->file) > 0)
         head = json_loads(side->line, 0, &error);
+    else if (!feof(side->file))
+        return bus_fail(errno == ENOMEM ? BUS_ENOMEM : BUS_EIO, "'%s': reading: %s", side->name,
+                        strerror(errno));
     if (json_integer_value(json_object_get(head, "lane_export")) != 1) {
         json_decref(head);
         return bus_fail(BUS_EINVAL, "'%s' line 1: not a file that `lane export` wrote", side->name);
@@ -130,6 +134,9 @@ static bus_err next_line(lane_side *side, bus_event *event, bus_view *subject, u
         if (err != BUS_ENOTFOUND)
             return bus_note(err, "'%s'", side->name);
     }
+    if (!feof(side->file)) // what could not be read is not the end
+        return bus_fail(errno == ENOMEM ? BUS_ENOMEM : BUS_EIO, "'%s': reading: %s", side->name,
+                        strerror(errno));
     *end = true;
     return BUS_OK;
 }
@@ -263,7 +270,9 @@ bus_err lane_side_open(lane_side **out, lane_cli *cli, const char *name, const c
         return bus_fail(BUS_ENOMEM, "side of a diff");
     side->cli = cli;
     side->name = strdup(name);
-    bus_err err = is_file(name) ? open_file(side) : open_stream(side);
+    bus_err err = !side->name     ? bus_fail(BUS_ENOMEM, "side of a diff")
+                  : is_file(name) ? open_file(side)
+                                  : open_stream(side);
     if (!err)
         err = choose_run(side, run);
     if (err) {

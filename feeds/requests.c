@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bus/base/memory.h"
+
 struct feed_waiting_answer {
     feed_request request;
     int status;
@@ -49,10 +51,9 @@ void feed_requests_answer(feed_requests *r, uint64_t tag, int status, bus_view b
     if (!a) { // as if it had not come
         body.len = 0;
         status = 0;
-        a = malloc(sizeof *a);
+        a = bus_memory(NULL, sizeof *a,
+                       "the answer to a request"); // lost, it would be waited for in vain
     }
-    if (!a)
-        abort();
     a->request = r->slot[tag].request;
     a->status = status;
     a->len = body.len;

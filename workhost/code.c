@@ -1,7 +1,6 @@
 #include "workhost/code.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,13 +8,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-void work_code_hash(bus_view bytes, char out[WORK_SHA256_TEXT])
+#include "bus/base/file.h"
+
+bus_err work_code_hash(bus_view bytes, char out[WORK_SHA256_TEXT])
 {
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned int len = 0;
-    EVP_Digest(bytes.ptr, bytes.len, digest, &len, EVP_sha256(), NULL);
+    if (!EVP_Digest(bytes.ptr, bytes.len, digest, &len, EVP_sha256(), NULL))
+        return bus_fail(BUS_ENOMEM, "the hash of %zu bytes", bytes.len);
     for (unsigned int i = 0; i < len && i < 32; i++)
         sprintf(out + 2 * i, "%02x", digest[i]);
+    return BUS_OK;
 }
 
 // Every folder of the path, as mkdir -p does.
@@ -34,45 +37,23 @@ static bus_err make_folder(const char *folder)
     return BUS_OK;
 }
 
-static bus_err write_file(const char *path, bus_view bytes)
-{
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return bus_fail(BUS_EIO, "'%s': %s", path, strerror(errno));
-    bool ok = true;
-    for (size_t done = 0; ok && done < bytes.len;) {
-        ssize_t n = write(fd, bytes.ptr + done, bytes.len - done);
-        if (n < 0 && errno == EINTR)
-            continue;
-        ok = n > 0;
-        done += ok ? (size_t)n : 0;
-    }
-    ok = close(fd) == 0 && ok;
-    return ok ? BUS_OK : bus_fail(BUS_EIO, "writing '%s': %s", path, strerror(errno));
-}
-
 bus_err work_code_put(const char *folder, bus_view bytes, char sha256[WORK_SHA256_TEXT])
 {
-    char path[1024], fresh[1100];
+    char path[1024];
     if (bytes.len == 0)
         return bus_fail(BUS_EINVAL, "the code is empty");
     if (bytes.len > WORK_CODE_BYTES_MAX)
         return bus_fail(BUS_ELIMIT, "the code has %zu bytes; the limit is %d", bytes.len,
                         WORK_CODE_BYTES_MAX);
     bus_err err = make_folder(folder);
+    if (!err)
+        err = work_code_hash(bytes, sha256);
     if (err)
         return err;
-    work_code_hash(bytes, sha256);
     snprintf(path, sizeof path, "%s/%s.so", folder, sha256);
     if (access(path, R_OK) == 0)
-        return BUS_OK; // named by its content, so it is the same
-    snprintf(fresh, sizeof fresh, "%s.%d", path, (int)getpid());
-    err = write_file(fresh, bytes);
-    if (!err && rename(fresh, path) != 0)
-        err = bus_fail(BUS_EIO, "'%s': %s", path, strerror(errno));
-    if (err)
-        unlink(fresh);
-    return err;
+        return BUS_OK;                        // named by its content, so it is the same
+    return bus_file_write(path, bytes, 0600); // code is known by its name alone: never half of it
 }
 
 bus_err work_code_put_file(const char *folder, const char *path, char sha256[WORK_SHA256_TEXT],
@@ -94,6 +75,11 @@ bus_err work_code_put_file(const char *folder, const char *path, char sha256[WOR
         goto done;
     }
     *bytes = fread(text, 1, (size_t)st.st_size, file);
+    if (*bytes != (uint64_t)st.st_size) { // half of it would have a name like whole code
+        err = bus_fail(BUS_EIO, "%llu of %lld bytes could be read", (unsigned long long)*bytes,
+                       (long long)st.st_size);
+        goto done;
+    }
     err = work_code_put(folder, (bus_view){text, *bytes}, sha256);
 done:
     free(text);

@@ -9,7 +9,7 @@
 
 enum { WORK_CODE_BYTES_MAX = 32 << 20, WORK_SHA256_TEXT = 65 };
 
-void work_code_hash(bus_view bytes, char out[WORK_SHA256_TEXT]);
+bus_err work_code_hash(bus_view bytes, char out[WORK_SHA256_TEXT]);
 bus_err work_code_put(const char *folder, bus_view bytes, char sha256[WORK_SHA256_TEXT]);
 bus_err work_code_put_file(const char *folder, const char *path, char sha256[WORK_SHA256_TEXT],
                            uint64_t *bytes);

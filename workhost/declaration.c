@@ -211,8 +211,10 @@ static bus_err load_file(reading *r)
     yaml_parser_set_input_file(&parser, file);
     r->loaded = yaml_parser_load(&parser, &r->doc);
     if (!r->loaded)
-        err = bus_fail(BUS_EINVAL, "line %zu: %s", parser.problem_mark.line + 1,
-                       parser.problem ? parser.problem : "not YAML");
+        err =
+            parser.problem // without one it is memory
+                ? bus_fail(BUS_EINVAL, "line %zu: %s", parser.problem_mark.line + 1, parser.problem)
+                : bus_fail(BUS_ENOMEM, "YAML");
     yaml_parser_delete(&parser);
     fclose(file);
     return err;

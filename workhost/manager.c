@@ -32,8 +32,9 @@ static bus_err check_hash(const char *wanted, const char *got)
 static bus_err take_code(const work_host_daemon *h, bus_view code, const char *wanted,
                          char sha256[WORK_SHA256_TEXT])
 {
-    work_code_hash(code, sha256);
-    bus_err err = check_hash(wanted, sha256);
+    bus_err err = work_code_hash(code, sha256);
+    if (!err)
+        err = check_hash(wanted, sha256);
     return err ? err : work_code_put(h->code_dir, code, sha256);
 }
 

@@ -110,6 +110,8 @@ static bus_err read_bytes(bus_config_file *file)
     }
     file->len = fread(file->bytes, 1, (size_t)st.st_size, f);
     file->bytes[file->len] = '\0';
+    if (ferror(f)) // half of the settings are not those that were meant
+        err = bus_fail(BUS_EIO, "reading: %s", strerror(errno));
 done:
     fclose(f);
     return err;
@@ -191,8 +193,10 @@ static bus_err find_lines(bus_config_file *file)
     while (!err && !w.ended) {
         yaml_event_t event;
         if (!yaml_parser_parse(&parser, &event)) {
-            err = bus_fail(BUS_EINVAL, "line %zu: %s", parser.problem_mark.line + 1,
-                           parser.problem ? parser.problem : "not YAML");
+            err = parser.problem // without one it is memory
+                      ? bus_fail(BUS_EINVAL, "line %zu: %s", parser.problem_mark.line + 1,
+                                 parser.problem)
+                      : bus_fail(BUS_ENOMEM, "YAML");
             break;
         }
         err = walk_event(file, &w, &event);
@@ -211,7 +215,9 @@ static bus_err load_values(bus_config_file *file)
                                          (cyaml_data_t **)&file->slots, NULL);
     if (result == CYAML_OK)
         return BUS_OK;
-    if (result == CYAML_ERR_OOM)
+    // It has been parsed once: what libyaml now has against it is memory.
+    if (result == CYAML_ERR_OOM || result == CYAML_ERR_LIBYAML_PARSER_INIT ||
+        result == CYAML_ERR_LIBYAML_PARSER)
         return bus_fail(BUS_ENOMEM, "YAML values");
     const char *why = file->complaint[0] ? file->complaint : cyaml_strerror(result);
     int row = row_of(file, file->field);

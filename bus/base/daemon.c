@@ -12,6 +12,7 @@
 #include "bus/base/daemon_metrics.h"
 #include "bus/base/kill_point.h"
 #include "bus/base/log.h"
+#include "bus/base/memory.h"
 
 // A terminal signals the whole group and a supervisor passes it on: so close together they are one.
 enum { STOP_SECONDS = 5, SAME_SIGNAL_NS = 200000000 };
@@ -383,6 +384,7 @@ int bus_daemon_main(const bus_daemon_spec *spec, int argc, char **argv)
     bool finished = false;
     bus_err err = BUS_OK;
     bus_log_init(spec->config.program, BUS_LOG_INFO, BUS_LOG_TEXT);
+    bus_memory_json();
     bus_kill_arm();
     daemon.settings = calloc(1, spec->settings_size);
     if (!daemon.settings)

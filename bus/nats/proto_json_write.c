@@ -103,6 +103,8 @@ static bus_err write_value(json_t **out, const ProtobufCFieldDescriptor *field, 
     *out = scalar(field, at);
     if (*out)
         return BUS_OK;
+    if (field->type != PROTOBUF_C_TYPE_STRING)
+        return bus_fail(BUS_ENOMEM, "field '%s'", field->name);
     return bus_fail(BUS_EINVAL, "field '%s' is not UTF-8", field->name);
 }
 

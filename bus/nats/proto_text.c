@@ -1,5 +1,7 @@
 // A message from bytes, with its texts looked at: protobuf-c unpacks a string of any bytes, and what is made of one
 // here (JSON, a subject, a key) is refused later, by somebody who cannot say why.
+#include <stdlib.h>
+
 #include "bus/event/text.h"
 #include "bus/nats/proto_json.h"
 #include "bus/nats/service.h"
@@ -49,13 +51,30 @@ static bus_err check_message(const ProtobufCMessage *message, int depth)
     return err;
 }
 
+static void *unpack_alloc(void *failed, size_t bytes)
+{
+    void *got = malloc(bytes);
+    if (!got)
+        *(bool *)failed = true;
+    return got;
+}
+
+static void unpack_free(void *failed, void *ptr)
+{
+    (void)failed;
+    free(ptr);
+}
+
 bus_err bus_proto_unpack(ProtobufCMessage **out, const ProtobufCMessageDescriptor *type,
                          bus_view bytes)
 {
+    bool failed = false; // the library does not say why it gave nothing
+    ProtobufCAllocator memory = {unpack_alloc, unpack_free, &failed};
     ProtobufCMessage *message =
-        protobuf_c_message_unpack(type, NULL, bytes.len, (const uint8_t *)bytes.ptr);
+        protobuf_c_message_unpack(type, &memory, bytes.len, (const uint8_t *)bytes.ptr);
     if (!message)
-        return bus_fail(BUS_EINVAL, "%zu bytes are no %s", bytes.len, type->name);
+        return failed ? bus_fail(BUS_ENOMEM, "a %s of %zu bytes", type->name, bytes.len)
+                      : bus_fail(BUS_EINVAL, "%zu bytes are no %s", bytes.len, type->name);
     bus_err err = check_message(message, 0);
     if (err) {
         protobuf_c_message_free_unpacked(message, NULL);

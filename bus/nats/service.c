@@ -6,6 +6,7 @@
 #include <strings.h>
 #include <xxhash.h>
 
+#include "bus/base/log.h"
 #include "bus/nats/api.h"
 #include "bus/nats/service_impl.h"
 
@@ -165,9 +166,12 @@ static void run(bus_service *service, service_endpoint *e, bus_msg *msg)
 {
     bool json = is_json(msg);
     bus_call *call = bus_call_open(service, e, msg, json);
-    if (!call)
-        return;
     e->requests++;
+    if (!call) {
+        e->errors++;
+        bus_error("out of memory: a request to %s gets no answer", e->name);
+        return;
+    }
     bus_err err = unpack(&call->request, e->method, msg, json);
     if (err) {
         bus_call_failed(call, err);

@@ -30,10 +30,8 @@ static bus_err unpack_reply(ProtobufCMessage **out, const ProtobufCMessageDescri
                             const bus_msg *msg)
 {
     bus_view payload = bus_msg_payload(msg);
-    *out = protobuf_c_message_unpack(type, NULL, payload.len, (const uint8_t *)payload.ptr);
-    if (!*out)
-        return bus_fail(BUS_EINTERNAL, "the reply of %zu bytes is no %s", payload.len, type->name);
-    return BUS_OK;
+    bus_err err = bus_proto_unpack(out, type, payload);
+    return bus_note(err == BUS_EINVAL ? BUS_EINTERNAL : err, "the reply");
 }
 
 // A packed message and the subject it goes to.

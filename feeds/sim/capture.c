@@ -1,6 +1,7 @@
 #include "feeds/sim/capture.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
@@ -35,9 +36,10 @@ struct sim_capture {
     sim_symbol_facts *facts;
     size_t facts_count;
     uint64_t frames, bad_lines;
-    bool scanning;
+    bool opening, scanning;
     file *used; // whose line the last record points into; advanced by the next call
     sim_text info;
+    bus_err err; // of the scan: something could not be read
 };
 
 // --- files ------------------------------------------------------------------------------------------
@@ -68,7 +70,8 @@ static bus_err add_siblings(sim_capture *c, const char *path)
     snprintf(folder, sizeof folder, "%.*s", folder_len, path);
     snprintf(prefix, sizeof prefix, "%.*s.http.", (int)(mark - name), name);
     DIR *dir = opendir(folder_len ? folder : ".");
-    bus_err err = BUS_OK;
+    bus_err err =
+        dir ? BUS_OK : bus_fail(BUS_EIO, "the folder of capture '%s': %s", path, strerror(errno));
     for (struct dirent *e = dir ? readdir(dir) : NULL; e && !err; e = readdir(dir)) {
         if (strncmp(e->d_name, prefix, strlen(prefix)) != 0)
             continue;
@@ -91,6 +94,19 @@ static void bad_line(sim_capture *c, const file *f, const char *why)
                  c->bad_lines == BAD_LINES_LOGGED ? " (more are counted, not logged)" : "");
 }
 
+// A file that ends in the middle (it is still being written) is played as far as it goes. What could not be read
+// may be read the next time: then the capture is not taken for what it is not.
+static void broken(sim_capture *c, const file *f)
+{
+    bus_err err = sim_lines_err(f->lines);
+    if (err != BUS_ENOMEM && err != BUS_EIO)
+        bad_line(c, f, bus_err_text());
+    else if (c->opening)
+        c->err = err;
+    else
+        bus_error("%s: the rest is not played", bus_err_text());
+}
+
 // Reads on to the file's next line that carries something.
 static void advance(sim_capture *c, file *f)
 {
@@ -99,7 +115,7 @@ static void advance(sim_capture *c, file *f)
     while (!f->has_line) {
         int got = sim_lines_next(f->lines, &text);
         if (got < 0)
-            bad_line(c, f, bus_err_text());
+            broken(c, f);
         if (got <= 0)
             return;
         if (f->format == SIM_FORMAT_UNKNOWN)
@@ -124,7 +140,7 @@ static bus_err rewind_files(sim_capture *c)
             return err;
         advance(c, f);
     }
-    return BUS_OK;
+    return c->err;
 }
 
 // --- records ----------------------------------------------------------------------------------------
@@ -166,7 +182,7 @@ static bool snapshot_symbol(sim_capture *c, file *f, sim_record *out)
     out->symbol[0] = 0;
     if (c->scanning)
         return sim_json_get(f->line.text, "lastUpdateId", &value) && sim_json_int(value, &id) &&
-               add_bare(f, id) == BUS_OK;
+               (c->err = add_bare(f, id)) == BUS_OK;
     if (f->bare_next >= f->bare_count || f->bare[f->bare_next].symbol_no < 0) {
         f->bare_next++;
         return false;
@@ -212,6 +228,8 @@ bool sim_capture_next(sim_capture *c, sim_record *out)
             return false;
         if (make_record(c, c->used, out))
             return true;
+        if (c->err)
+            return false;
         bad_line(c, c->used, "neither a frame of the venue nor a snapshot");
     }
 }
@@ -371,6 +389,10 @@ static bus_err scan(sim_capture *c, uint64_t *snapshots)
         else if (c->info.len == 0)
             sim_text_add(&c->info, r.text);
     }
+    if (!err && c->info.failed)
+        err = bus_fail(BUS_ENOMEM, "the instruments of a capture");
+    if (!err)
+        err = c->err;
     c->scanning = false;
     for (size_t i = 0; i < c->count; i++)
         for (size_t k = 0; k < c->file[i].bare_count; k++)
@@ -389,7 +411,7 @@ static bus_err scan_snapshots(sim_capture *c, uint64_t snapshots)
         snapshots--;
         err = scan_snapshot(c, r.symbol, r.text);
     }
-    return err;
+    return err ? err : c->err;
 }
 
 bus_err sim_capture_open(sim_capture **out, const char *const *paths, size_t count,
@@ -401,6 +423,7 @@ bus_err sim_capture_open(sim_capture **out, const char *const *paths, size_t cou
     if (!c)
         return bus_fail(BUS_ENOMEM, "capture");
     c->topics = topics;
+    c->opening = true;
     for (size_t i = 0; i < count && !err; i++)
         err = add_file(c, paths[i]);
     for (size_t i = 0; i < count && !err; i++)
@@ -419,6 +442,7 @@ bus_err sim_capture_open(sim_capture **out, const char *const *paths, size_t cou
         sim_capture_close(c);
         return err;
     }
+    c->opening = false;
     *out = c;
     return BUS_OK;
 }

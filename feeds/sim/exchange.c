@@ -151,6 +151,7 @@ sim_exchange_figures sim_exchange_measure(const sim_exchange *x)
     return (sim_exchange_figures){
         .frames = x->hub.frames,
         .log_last = sim_sendlog_last(x->log),
+        .log_failed = sim_sendlog_failed(x->log),
         .clients = x->hub.client_count,
         .queued_bytes = sim_hub_queued_max(&x->hub),
         .faults_open = x->hub.faults.open,

@@ -57,6 +57,7 @@ void sim_exchange_forget(sim_exchange *exchange, void *cookie); // nobody waits 
 typedef struct {
     uint64_t frames, log_last;
     size_t clients, queued_bytes, faults_open;
+    bool log_failed; // the send log's file
 } sim_exchange_figures;
 sim_exchange_figures sim_exchange_measure(const sim_exchange *exchange);
 

@@ -6,23 +6,15 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "bus/base/view.h"
+#include "bus/base/file.h"
 
 static const int64_t MARGIN = 10000000, AHEAD = 100000000;
 
 static bus_err write_file(const char *path, int64_t until)
 {
-    char text[32], part[PATH_MAX + 8];
+    char text[32];
     int len = snprintf(text, sizeof text, "%lld\n", (long long)until);
-    snprintf(part, sizeof part, "%s.new", path);
-    int fd = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    bool ok = fd >= 0 && write(fd, text, (size_t)len) == len && fdatasync(fd) == 0;
-    int why = errno;
-    if (fd >= 0)
-        close(fd);
-    if (ok && rename(part, path) == 0)
-        return BUS_OK;
-    return bus_fail(BUS_EIO, "ids '%s': %s", path, strerror(ok ? errno : why));
+    return bus_note(bus_file_write(path, (bus_view){text, (size_t)len}, 0644), "ids");
 }
 
 static bus_err read_file(const char *path, int64_t *until)

@@ -1,6 +1,7 @@
 // exchangeInfo: recorded, from a file, or made from what the capture's strings need.
 // Source: schemas/specs/simexd.md, "Capture play".
 #include <dirent.h>
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,15 +32,18 @@ static bus_err read_file(const char *path, sim_text *out)
         sim_text_add(out, line);
         sim_text_str(out, "\n");
     }
+    err = sim_lines_err(lines);
     sim_lines_close(lines);
+    if (err == BUS_EIO || err == BUS_ENOMEM)
+        return bus_note(err, "exchangeInfo");
     if (got < 0 || sim_info_check(sim_text_view(out)) != BUS_OK)
         return bus_fail(BUS_EINVAL, "exchangeInfo '%s': no JSON object with an array 'symbols'",
                         path);
     return BUS_OK;
 }
 
-// <prefix>.exchangeInfo*.json in the capture's folder.
-static bool find_beside(const char *capture, char *path, size_t cap)
+// <prefix>.exchangeInfo*.json in the capture's folder; "": there is none.
+static bus_err find_beside(const char *capture, char *path, size_t cap)
 {
     char prefix[PATH_MAX];
     const char *name = strrchr(capture, '/');
@@ -52,15 +56,18 @@ static bool find_beside(const char *capture, char *path, size_t cap)
     snprintf(prefix, sizeof prefix, "%.*s.exchangeInfo", len, name);
     bool found = false;
     DIR *dir = opendir(folder_len ? folder : ".");
-    for (struct dirent *e = dir ? readdir(dir) : NULL; e && !found; e = readdir(dir)) {
+    if (!dir)
+        return bus_fail(BUS_EIO, "the folder of capture '%s': %s", capture, strerror(errno));
+    for (struct dirent *e = readdir(dir); e && !found; e = readdir(dir)) {
         const char *tail = strrchr(e->d_name, '.');
         found = strncmp(e->d_name, prefix, strlen(prefix)) == 0 && tail &&
                 strcmp(tail, ".json") == 0 &&
                 snprintf(path, cap, "%s%s", folder, e->d_name) < (int)cap;
     }
-    if (dir)
-        closedir(dir);
-    return found;
+    closedir(dir);
+    if (!found)
+        path[0] = '\0';
+    return BUS_OK;
 }
 
 // Where base and quote part: at the longest known quote asset.
@@ -127,11 +134,15 @@ static void make_info(sim_exchange *x)
 
 bus_err sim_info_load(sim_exchange *x)
 {
-    char path[PATH_MAX];
+    char path[PATH_MAX] = "";
     bus_err err = BUS_OK;
     if (x->opts.exchange_info && x->opts.exchange_info[0])
-        err = read_file(x->opts.exchange_info, &x->info);
-    else if (x->capture && find_beside(x->opts.captures[0], path, sizeof path))
+        snprintf(path, sizeof path, "%s", x->opts.exchange_info);
+    else if (x->capture)
+        err = find_beside(x->opts.captures[0], path, sizeof path);
+    if (err)
+        return err;
+    if (path[0])
         err = read_file(path, &x->info);
     else if (x->capture && sim_capture_info(x->capture).len)
         sim_text_add(&x->info, sim_capture_info(x->capture));

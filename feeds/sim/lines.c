@@ -12,6 +12,7 @@ struct sim_lines {
     size_t at, len, cap;
     uint64_t number;
     bool ended;
+    bus_err err;
 };
 
 enum { READ_BYTES = 256 * 1024, LINE_BYTES_MAX = 16 * 1024 * 1024 };
@@ -25,9 +26,10 @@ bus_err sim_lines_open(sim_lines **out, const char *path)
     l->buf = malloc(READ_BYTES);
     l->cap = READ_BYTES;
     l->file = gzopen(path, "rb"); // reads plain files as they are
-    if (!l->file || !l->buf || !l->path) {
-        bus_err err = bus_fail(l->file ? BUS_ENOMEM : BUS_ENOTFOUND, "capture '%s': %s", path,
-                               strerror(errno));
+    bool memory = !l->buf || !l->path || (!l->file && errno == ENOMEM);
+    if (memory || !l->file) {
+        bus_err err = bus_fail(memory ? BUS_ENOMEM : BUS_ENOTFOUND, "capture '%s': %s", path,
+                               strerror(memory ? ENOMEM : errno));
         sim_lines_close(l);
         return err;
     }
@@ -51,8 +53,9 @@ static int broken(sim_lines *l)
 {
     int code = 0;
     const char *why = gzerror(l->file, &code);
-    bus_fail(BUS_EDATALOSS, "capture '%s' after line %llu: %s", l->path,
-             (unsigned long long)l->number, code == Z_ERRNO ? strerror(errno) : why);
+    l->err = code == Z_ERRNO ? BUS_EIO : code == Z_MEM_ERROR ? BUS_ENOMEM : BUS_EDATALOSS;
+    bus_fail(l->err, "capture '%s' after line %llu: %s", l->path, (unsigned long long)l->number,
+             code == Z_ERRNO ? strerror(errno) : why);
     l->ended = true;
     return -1;
 }
@@ -67,14 +70,14 @@ static int refill(sim_lines *l)
     }
     if (l->len == l->cap) {
         if (l->cap >= LINE_BYTES_MAX) {
-            bus_fail(BUS_ELIMIT, "capture '%s' line %llu: longer than %d bytes", l->path,
-                     (unsigned long long)l->number + 1, LINE_BYTES_MAX);
+            l->err = bus_fail(BUS_ELIMIT, "capture '%s' line %llu: longer than %d bytes", l->path,
+                              (unsigned long long)l->number + 1, LINE_BYTES_MAX);
             l->ended = true;
             return -1;
         }
         char *grown = realloc(l->buf, l->cap * 2);
         if (!grown) {
-            bus_fail(BUS_ENOMEM, "a line of %zu bytes", l->cap);
+            l->err = bus_fail(BUS_ENOMEM, "a line of %zu bytes", l->cap);
             l->ended = true;
             return -1;
         }
@@ -119,6 +122,11 @@ int sim_lines_next(sim_lines *l, bus_view *line)
     l->at = l->len;
     l->number++;
     return 1;
+}
+
+bus_err sim_lines_err(const sim_lines *l)
+{
+    return l->err;
 }
 
 uint64_t sim_lines_number(const sim_lines *l)

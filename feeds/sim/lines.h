@@ -16,6 +16,7 @@ void sim_lines_close(sim_lines *lines);
 // sim_lines_next: 1 and a line (without its end; valid until the next call), 0 at the end, -1 when the
 // file is broken there (bus_err_text says how).
 int sim_lines_next(sim_lines *lines, bus_view *line);
+bus_err sim_lines_err(const sim_lines *lines);     // why the file is broken; BUS_OK: it is not
 uint64_t sim_lines_number(const sim_lines *lines); // of the last line, 1-based
 
 #endif

@@ -13,6 +13,7 @@ struct sim_sendlog {
     uint64_t last;     // number of the newest entry; 0: none yet
     uint64_t kept;
     FILE *file;
+    char *path;
     sim_text line;
     bool write_failed;
 };
@@ -26,7 +27,8 @@ bus_err sim_sendlog_open(sim_sendlog **out, uint64_t entries_max, const char *pa
         return bus_fail(BUS_ENOMEM, "send log");
     log->max = entries_max ? entries_max : 1;
     if (path && path[0]) {
-        log->file = fopen(path, "w");
+        log->path = strdup(path);
+        log->file = log->path ? fopen(path, "we") : NULL;
         if (!log->file) {
             bus_err err = bus_fail(BUS_EIO, "send log '%s': %s", path, strerror(errno));
             sim_sendlog_close(log);
@@ -38,12 +40,20 @@ bus_err sim_sendlog_open(sim_sendlog **out, uint64_t entries_max, const char *pa
     return BUS_OK;
 }
 
+// From the first entry on that is not in the file nothing more is written: it ends early, but has no hole.
+static void give_up(sim_sendlog *log, const char *why)
+{
+    log->write_failed = true;
+    bus_error("send log '%s': %s; it ends here, entries are kept in memory alone", log->path, why);
+}
+
 void sim_sendlog_close(sim_sendlog *log)
 {
     if (!log)
         return;
-    if (log->file)
-        fclose(log->file);
+    if (log->file && fclose(log->file) != 0 && !log->write_failed)
+        give_up(log, strerror(errno));
+    free(log->path);
     sim_text_release(&log->line);
     free(log->ring);
     free(log);
@@ -74,12 +84,14 @@ static void render(const sim_sent *sent, uint64_t n, sim_text *out)
 
 static void write_line(sim_sendlog *log, const sim_sent *sent)
 {
+    if (log->write_failed)
+        return;
     sim_text_clear(&log->line);
     render(sent, log->last, &log->line);
-    if (fwrite(log->line.ptr, 1, log->line.len, log->file) == log->line.len || log->write_failed)
-        return;
-    log->write_failed = true;
-    bus_error("send log: %s; entries are kept in memory alone", strerror(errno));
+    if (log->line.failed)
+        give_up(log, strerror(ENOMEM));
+    else if (fwrite(log->line.ptr, 1, log->line.len, log->file) != log->line.len)
+        give_up(log, strerror(errno));
 }
 
 // Room for one more entry; when memory is short the ring stays as large as it is.
@@ -116,10 +128,13 @@ void sim_sendlog_add(sim_sendlog *log, const sim_sent *sent)
 
 void sim_sendlog_flush(sim_sendlog *log)
 {
-    if (log->file && fflush(log->file) != 0 && !log->write_failed) {
-        log->write_failed = true;
-        bus_error("send log: %s", strerror(errno));
-    }
+    if (log->file && !log->write_failed && fflush(log->file) != 0)
+        give_up(log, strerror(errno));
+}
+
+bool sim_sendlog_failed(const sim_sendlog *log)
+{
+    return log->write_failed;
 }
 
 uint64_t sim_sendlog_first(const sim_sendlog *log)

@@ -23,7 +23,8 @@ bus_err sim_sendlog_open(sim_sendlog **out, uint64_t entries_max,
                          const char *path); // path "": no file
 void sim_sendlog_close(sim_sendlog *log);
 void sim_sendlog_add(sim_sendlog *log, const sim_sent *sent);
-void sim_sendlog_flush(sim_sendlog *log); // the file's buffer; a write error is logged once
+void sim_sendlog_flush(sim_sendlog *log);        // the file's buffer; a write error is logged once
+bool sim_sendlog_failed(const sim_sendlog *log); // the file lacks entries, all from some point on
 uint64_t sim_sendlog_first(const sim_sendlog *log); // 1-based; first > last: empty
 uint64_t sim_sendlog_last(const sim_sendlog *log);
 // sim_sendlog_render appends entries from..from+limit-1 as NDJSON. BUS_ENOTFOUND: from is no longer kept.

@@ -96,7 +96,10 @@ static void measure(void *ctx, bus_mono now)
 static void on_ended(void *ctx)
 {
     program *p = ctx;
-    bus_daemon_stopped(p->daemon);
+    if (sim_server_figures(p->server).log_failed)
+        bus_daemon_fatal(p->daemon, bus_fail(BUS_EIO, "the send log is not whole"));
+    else
+        bus_daemon_stopped(p->daemon);
 }
 
 static bus_err read_opts(const settings *s, sim_exchange_opts *o)

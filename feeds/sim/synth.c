@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "bus/base/memory.h"
 #include "feeds/sim/random.h"
 
 static const int64_t FRAME_NS = 100000000, SECOND = 1000000000;
@@ -181,10 +182,8 @@ static void mark(dirty *d, sim_change change)
 {
     if (d->count == d->cap) {
         size_t cap = d->cap ? d->cap * 2 : 256;
-        sim_change *grown = realloc(d->change, cap * sizeof *grown);
-        if (!grown)
-            abort(); // a level left out would be a wrong book at every client
-        d->change = grown;
+        // a level left out would be a wrong book at every client
+        d->change = bus_memory(d->change, cap * sizeof *d->change, "changed levels");
         d->cap = cap;
     }
     d->change[d->count++] = change;

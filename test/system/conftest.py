@@ -26,6 +26,17 @@ def pytest_collection_modifyitems(config, items):
     items[:] = first + [item for item in slow + quick if item not in first]
 
 
+@pytest.fixture(autouse=True)
+def sanitizers(tmp_path, monkeypatch):
+    """What a sanitizer says of any process of a test goes to a file of its own, so that it fails the test also when
+    nobody looks at that process's exit code or output: because the test kills it, or some daemon started it."""
+    for name in ("ASAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS"):
+        monkeypatch.setenv(name, ":".join(filter(None, [os.environ.get(name), f"log_path={tmp_path}/sanitizer"])))
+    yield
+    reports = sorted(tmp_path.glob("sanitizer.*"))
+    assert not reports, "\n".join(f"{len(reports)} reports; {r.name}:\n{r.read_text(errors='replace')[:6000]}" for r in reports[:2])
+
+
 @pytest.fixture
 def broker(tmp_path):
     """A fresh nats-server with JetStream."""

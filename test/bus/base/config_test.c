@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-#include "alloc.h"
 #include "test/support/test.h"
 
 // Source: schemas/specs/daemons.md, "Settings".
@@ -377,26 +376,4 @@ Test(config, help_shows_default_range_and_variable_of_every_row)
     cr_expect_not_null(strstr(text, "[default text; text|json; TRADELANE_TESTD_FORMAT]"));
     cr_expect_not_null(strstr(text, "(password)"));
     cr_expect_null(strstr(text, "--password"));
-}
-
-Test(config, survives_running_out_of_memory_anywhere)
-{
-    char line[400];
-    snprintf(line, sizeof line, "--config %s --name x --venues a --venues b",
-             given_file("ack_window: 7\nvenues: [a, b]\n"));
-    int n = 1;
-    for (;; n++) {
-        loaded l;
-        alloc_fail_at(n);
-        load(&l, line);
-        bool reached = alloc_failed();
-        alloc_fail_at(0);
-        if (!reached) {
-            test_ok(l.err);
-            bus_config_free(l.config);
-            break;
-        }
-        cr_assert(l.err == BUS_ENOMEM, "allocation %d: %d %s", n, (int)l.err, bus_err_text());
-    }
-    cr_expect_gt(n, 20);
 }

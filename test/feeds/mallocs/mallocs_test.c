@@ -5,8 +5,8 @@
 
 #include "bus/base/err.h"
 #include "bus/event/event.h"
-#include "counter.h"
 #include "player.h" // of test/feeds/venues
+#include "test/support/alloc/alloc.h"
 #include "test/support/data.h"
 #include "test/support/test.h"
 
@@ -43,9 +43,9 @@ static uint64_t play(const char *symbol, const char *path, uint64_t *frames)
         }
         bus_view view = bus_view_of(text);
         p.now.received.ns = p.now.wall.ns = p.now.mono.ns += 1000000;
-        uint64_t before = counter_allocations();
+        uint64_t before = alloc_count();
         feed_frame_result result = p.session->venue->frame(p.session, view, &p.now);
-        uint64_t more = counter_allocations() - before;
+        uint64_t more = alloc_count() - before;
         cr_assert(result == FEED_FRAME_EVENT, "%.100s", text);
         if (++*frames > WARM && more) {
             made += more;
@@ -60,8 +60,8 @@ static uint64_t play(const char *symbol, const char *path, uint64_t *frames)
 
 static void given_a_counter(void)
 {
-    if (!counter_works())
-        test_skip("the sanitizer's allocator cannot be counted");
+    if (!alloc_works())
+        test_skip("another allocator is in front");
 }
 
 Test(mallocs, no_frame_of_the_seeded_capture_allocates_after_the_first_thousand)
