@@ -60,6 +60,8 @@ static bus_err print_events(bus_reader *reader, uint64_t last)
             break;
         if (result == BUS_READER_RECORD)
             lane_event_line(record.seq, record.subject, record.msg, record.payload, &scratch);
+        if (ferror(stdout))
+            err = lane_flush();
         else if (result == BUS_READER_GAP)
             fprintf(stderr, "lane export: sequences %llu to %llu are not stored any more\n",
                     (unsigned long long)gap.first, (unsigned long long)gap.last);
@@ -67,10 +69,10 @@ static bus_err print_events(bus_reader *reader, uint64_t last)
             break;
         else if (result == BUS_READER_ERROR)
             err = BUS_EUNAVAILABLE;
-        else
+        else if (result != BUS_READER_RECORD)
             err = bus_fail(BUS_ETIMEOUT, "no answer for 5 s after sequence %llu",
                            (unsigned long long)bus_reader_seq(reader));
-        if (lane_interrupted())
+        if (!err && lane_interrupted())
             err = bus_fail(BUS_ECANCELLED, "interrupted: the file is not complete");
     }
     bus_scratch_release(&scratch);
@@ -110,8 +112,10 @@ static int run_export(lane_cli *cli)
         err = bus_fail(BUS_EIO, "'%s': %s", path, strerror(errno));
     if (!err)
         err = export_source(cli, &s);
-    if (!err && fflush(stdout) != 0)
-        err = bus_fail(BUS_EIO, "writing: %s", strerror(errno));
+    if (!err)
+        err = lane_flush();
+    if (err == BUS_EIO && path)
+        bus_note(err, "'%s' is not complete", path);
     if (err) {
         lane_fail(cli, err);
         return NO_EXPORT;

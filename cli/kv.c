@@ -159,7 +159,6 @@ static void print_entry(const lane_cli *cli, const bus_kv_entry *entry)
         printf("%.*s  %llu  %.*s\n", BUS_VIEW_ARG(entry->key), (unsigned long long)entry->revision,
                entry->deleted ? 9 : (int)entry->value.len,
                entry->deleted ? "(deleted)" : entry->value.ptr);
-    fflush(stdout);
 }
 
 static int run_watch(lane_cli *cli)
@@ -178,6 +177,7 @@ static int run_watch(lane_cli *cli)
         if (bus_kv_watch_next(watch, BUS_SPAN_MS(200), &entry) != BUS_KV_ENTRY)
             continue;
         print_entry(cli, &entry);
+        err = lane_flush();
         bus_kv_entry_release(&entry);
         seen++;
     }

@@ -1,8 +1,20 @@
 // Output of verbs: JSON lines, or tables and "field: value" lines for people.
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "bus/base/memory.h"
 #include "cli/session.h"
+
+bus_err lane_flush(void)
+{
+    static bool told; // only the first failure has its errno: later ones find the stream marked
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return BUS_OK;
+    const char *why = errno && !told ? strerror(errno) : "what was printed is not whole";
+    told = true;
+    return bus_fail(BUS_EIO, "stdout: %s", why);
+}
 
 void lane_json_line(json_t *value)
 {
@@ -171,14 +183,16 @@ void lane_object(const lane_cli *cli, json_t *object)
 static void print_packed(void (*pack)(bus_pack *, bus_view), bus_view v)
 {
     size_t cap = v.len + 16;
-    uint8_t *buf = malloc(cap);
+    uint8_t *buf =
+        bus_memory(NULL, cap, "a line of output"); // without it the line would be no JSON
     char *text = NULL;
-    if (buf) {
-        bus_pack p = bus_pack_to(buf, cap);
-        pack(&p, v);
-        if (bus_pack_to_json(&text, NULL, (bus_view){(const char *)buf, p.len}) == BUS_OK)
-            fputs(text, stdout);
-    }
+    bus_pack p = bus_pack_to(buf, cap);
+    pack(&p, v);
+    bus_err err = bus_pack_to_json(&text, NULL, (bus_view){(const char *)buf, p.len});
+    if (err == BUS_ENOMEM)
+        bus_memory_out(cap, "a line of output");
+    if (!err)
+        fputs(text, stdout);
     free(text);
     free(buf);
 }
@@ -198,6 +212,8 @@ void lane_event_line(uint64_t seq, bus_view subject, const bus_msg *msg, bus_vie
     bus_err err = read_event(&event, msg, payload, scratch);
     if (!err)
         err = bus_event_encode_json(&text, NULL, &event);
+    if (err == BUS_ENOMEM) // it is no bad event
+        bus_memory_out(payload.len, "an event");
     putchar('{');
     if (seq)
         printf("\"seq\":%llu,", (unsigned long long)seq);

@@ -1,6 +1,5 @@
 #include "cli/session.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,8 +57,8 @@ int lane_session_run(const lane_verb *verb, int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     int code = verb->run(&cli);
     bus_conn_close(cli.conn);
-    if (fflush(stdout) != 0 && errno != EPIPE && code == 0) {
-        fprintf(stderr, "lane %s: writing: %s\n", verb->name, strerror(errno));
+    if (lane_flush() && code == 0) {
+        fprintf(stderr, "lane %s: %s\n", verb->name, bus_err_text());
         code = 1;
     }
     return code;

@@ -37,6 +37,8 @@ void lane_connection_release(lane_connection *connection);
 bus_conn_opts lane_connection_opts(const lane_connection *connection);
 // lane_connect opens cli->conn once and waits for it.
 bus_err lane_connect(lane_cli *cli);
+// lane_flush: what was printed has left this process; BUS_EIO: some of it never will (disk full, pipe closed).
+bus_err lane_flush(void);
 bool lane_interrupted(void); // Ctrl-C or SIGTERM came
 
 // --- output --------------------------------------------------------------------------------------------

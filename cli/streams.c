@@ -107,8 +107,10 @@ static bus_err view(lane_cli *cli, bus_reader *reader, const view_opts *opts, ui
         } else if (result == BUS_READER_CAUGHT_UP) {
             if (!opts->follow)
                 break;
-            fflush(stdout);
+            err = lane_flush();
         }
+        if (!err && ferror(stdout))
+            err = lane_flush();
     }
     bus_scratch_release(&scratch);
     return err;

@@ -20,7 +20,7 @@ typedef struct {
 
 static bool wanted_more(const output *out)
 {
-    return out->seen < out->count && !lane_interrupted();
+    return out->seen < out->count && !lane_interrupted() && !ferror(stdout);
 }
 
 static void show(output *out, uint64_t seq, bus_view subject, const bus_msg *msg, bus_view payload)
@@ -148,8 +148,7 @@ static bus_err drain(output *out, const source *sources, int count)
         if (err)
             return err;
     }
-    fflush(stdout);
-    return BUS_OK;
+    return lane_flush();
 }
 
 static bus_err watch(output *out)
@@ -212,18 +211,22 @@ static bool take_part(output *out, bus_participant *part, uint64_t *last, bus_er
             fprintf(stderr, "(run %s)\n", bus_participant_run(part));
         break;
     case BUS_PART_WATERMARK:
-        fflush(stdout); // what was reported done has left this process
+        *err = lane_flush(); // what is reported done has left this process
+        if (*err)
+            return false;
         bus_participant_done(part, bus_participant_watermark(part));
         break;
     case BUS_PART_END:
-        bus_participant_done(part, bus_participant_watermark(part));
+        *err = lane_flush();
+        if (!*err)
+            bus_participant_done(part, bus_participant_watermark(part));
         return false;
     case BUS_PART_ERROR:
         *err = BUS_EDATALOSS;
         return false;
     case BUS_PART_NOTHING:
-        fflush(stdout);
-        break;
+        *err = lane_flush();
+        return !*err;
     }
     return true;
 }

@@ -1,0 +1,66 @@
+"""Writes that fail: a full disk, a closed pipe, the n-th call that is refused. The exit code says so and a sentence names
+what is not whole."""
+
+import shutil
+import subprocess
+
+import pytest
+
+from support.places import PATIENCE, program
+
+
+@pytest.fixture
+def recorded(stack, bus):
+    """A stack whose stream S holds more than fits a pipe or a buffer."""
+    bus.call(bus.js.add_stream(name="S", subjects=["s.>"]))
+    for n in range(300):
+        bus.call(bus.js.publish(f"s.{n}", b"x" * 600))
+    return stack
+
+
+def lane(stack, *args, stdout, under=()):
+    return subprocess.run([*under, program("lane"), *args], stdout=stdout, stderr=subprocess.PIPE, text=True,
+                          env=stack.environment(), timeout=60 * PATIENCE)
+
+
+@pytest.mark.parametrize("args", [["export", "--stream", "S"], ["streams", "view", "S", "--count", "300", "--json"],
+                                  ["sub", "s.>", "--from", "start", "--json"], ["streams", "ls"]])
+def test_a_full_disk_behind_stdout_is_an_error(recorded, args):
+    with open("/dev/full", "w") as full:
+        done = lane(recorded, *args, stdout=full)
+    assert done.returncode not in (0, None) and "stdout: No space left on device" in done.stderr, done
+
+
+@pytest.mark.parametrize("args", [["export", "--stream", "S"], ["sub", "s.>", "--from", "start", "--json"]])
+def test_a_verb_ends_when_nobody_reads_it_any_more(recorded, args):
+    reader = subprocess.Popen(["head", "-n", "1"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    done = lane(recorded, *args, stdout=reader.stdin)
+    reader.stdin.close()
+    reader.wait()
+    assert done.returncode != 0 and "stdout: Broken pipe" in done.stderr, done
+
+
+@pytest.mark.skipif(not shutil.which("strace"), reason="no strace")
+@pytest.mark.parametrize("error", ["ENOSPC", "EIO"])
+def test_an_export_whose_nth_write_fails_says_that_it_is_not_complete(recorded, tmp_path, error):
+    path, failed = tmp_path / "export", 0
+    whole = lane(recorded, "export", "--stream", "S", "-o", str(path), stdout=subprocess.DEVNULL)
+    assert whole.returncode == 0, whole
+    size = path.stat().st_size
+    for n in (1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144):
+        under = ["strace", "-f", "-qq", "-o", "/dev/null", "-P", path, "-e", f"inject=write:error={error}:when={n}"]
+        done = lane(recorded, "export", "--stream", "S", "-o", str(path), stdout=subprocess.DEVNULL, under=under)
+        if done.returncode == 0:
+            assert path.stat().st_size == size
+            break
+        failed += 1
+        assert f"'{path}' is not complete" in done.stderr, done
+    assert failed >= 5
+
+
+def test_a_send_log_on_a_full_disk_ends_early_and_the_exit_code_says_so(stack):
+    sim = stack.start("simexd", "--listen", "127.0.0.1:0", "--seed", "1", "--send-log", "/dev/full")
+    sim.wait_line(r"send log '/dev/full': No space left on device; it ends here", timeout=30)
+    assert sim.stop() == 1
+    assert "the send log is not whole" in sim.output()
+    del stack.daemons["simexd"]
