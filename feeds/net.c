@@ -66,6 +66,8 @@ struct feed_net {
 
 static bool append(bytes *b, const void *ptr, size_t len, size_t max)
 {
+    if (len == 0) // an empty fragment
+        return true;
     if (b->len + len > max)
         return false;
     if (b->cap - b->len < len) {
