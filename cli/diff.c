@@ -5,7 +5,10 @@
 #include "cli/side.h"
 #include "cli/verbs.h"
 
-enum { NO_ANSWER = 2 }; // 1 says "different", so whatever failed must not
+enum {
+    NO_ANSWER = 2, // 1 says "different", so whatever failed must not
+    END_MS = 5000, // a replay is over a little before its last participant has written so
+};
 
 typedef struct {
     lane_side *side[2];
@@ -90,6 +93,18 @@ static bus_err compare(lane_cli *cli, comparison *c, bool *equal)
     }
 }
 
+// What is equal so far says nothing of the rest.
+static bus_err both_ended(lane_cli *cli, comparison *c)
+{
+    bus_err err = BUS_OK;
+    for (int i = 0; i < 2 && !err && !lane_args_has(&cli->args, "partial"); i++) {
+        err = lane_side_ended(c->side[i], BUS_SPAN_MS(END_MS));
+        if (err)
+            bus_note(err, "nothing to compare yet (--partial compares what is there)");
+    }
+    return err;
+}
+
 // The range both have finished.
 static bus_err common_range(lane_cli *cli, comparison *c)
 {
@@ -126,6 +141,8 @@ static int run_diff(lane_cli *cli)
     bool equal = false;
     bus_err err = open_sides(cli, &c);
     if (!err)
+        err = both_ended(cli, &c);
+    if (!err)
         err = common_range(cli, &c);
     if (!err)
         err = compare(cli, &c, &equal);
@@ -140,6 +157,7 @@ static int run_diff(lane_cli *cli)
 
 static const lane_option options[] = {
     {"run", 0, "RUNID", "this run instead of the last; twice: of A and of B"},
+    {"partial", 0, NULL, "compare what there is of a run that has not ended"},
     {0},
 };
 

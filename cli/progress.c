@@ -43,6 +43,9 @@ json_t *lane_progress_row(bus_view key, bus_view value)
         if (number ? json_is_integer(field) : json_is_string(field))
             json_object_set(row, fields[i], field);
     }
+    json_t *end = json_object_get(record, "end");
+    if (json_is_boolean(end))
+        json_object_set(row, "end", end);
     json_decref(record);
     return row;
 }

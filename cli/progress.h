@@ -6,7 +6,7 @@
 #include "bus/nats/stream.h"
 #include "cli/session.h"
 
-// lane_progress_read: an array of {worker, runid, session, start_seq, done_seq} sorted by worker; empty when the
+// lane_progress_read: an array of {worker, runid, session, start_seq, done_seq, end} sorted by worker; empty when the
 // scenario has none.
 bus_err lane_progress_read(lane_cli *cli, const char *scenario, json_t **out);
 // lane_progress_row: one of them, from a key sc.<scenario>.<worker> (its text ends in a NUL) and its value; fields

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "bus/nats/stream.h"
 #include "cli/progress.h"
@@ -302,6 +303,42 @@ static bus_err range_of_events(lane_side *side, uint64_t *start, uint64_t *done)
     lane_side_close(scan);
     if (!err && *done < *start)
         err = bus_fail(BUS_ENOTFOUND, "'%s' holds no events of run '%s'", side->name, side->run);
+    return err;
+}
+
+static const json_t *unfinished(const lane_side *side)
+{
+    size_t i;
+    json_t *worker;
+    if (!side->last_run || !side->run[0])
+        return NULL;
+    json_array_foreach(side->workers, i, worker)
+    {
+        if (json_is_false(json_object_get(worker, "end")))
+            return worker;
+    }
+    return NULL;
+}
+
+bus_err lane_side_ended(lane_side *side, bus_span span)
+{
+    bus_mono until = bus_mono_add(bus_now_mono(), span);
+    bus_err err = BUS_OK;
+    const json_t *worker;
+    while (!err && (worker = unfinished(side)) != NULL) {
+        if (side->file || bus_now_mono().ns > until.ns)
+            return bus_fail(
+                BUS_EUNAVAILABLE,
+                "worker '%s' of %s has not ended its run: it is done with %llu so far",
+                worker_text(worker, "worker"), side->name,
+                (unsigned long long)json_integer_value(json_object_get(worker, "done_seq")));
+        usleep(50 * 1000);
+        json_decref(side->workers);
+        side->workers = NULL;
+        err = lane_progress_read(side->cli, side->name, &side->workers);
+        if (!err && strcmp(worker_text(json_array_get(side->workers, 0), "runid"), side->run) != 0)
+            err = bus_fail(BUS_EUNAVAILABLE, "%s began another run meanwhile", side->name);
+    }
     return err;
 }
 

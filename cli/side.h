@@ -22,6 +22,9 @@ bus_err lane_side_open(lane_side **out, lane_cli *cli, const char *name, const c
 void lane_side_close(lane_side *side);
 // The range its workers have finished: BUS_ENOTFOUND when it has no worker.
 bus_err lane_side_range(lane_side *side, uint64_t *start, uint64_t *done);
+// lane_side_ended: waits up to `span` until all workers have ended their run. Sessions (LIVE) and runs before the
+// last have none to wait for. BUS_EUNAVAILABLE names who has not, and where it is.
+bus_err lane_side_ended(lane_side *side, bus_span span);
 // lane_side_next: the next decision with start <= seq <= done; *end when there is none.
 bus_err lane_side_next(lane_side *side, uint64_t start, uint64_t done, lane_decision *out,
                        bool *end);

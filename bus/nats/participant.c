@@ -111,10 +111,15 @@ bus_err bus_participant_open(bus_participant **out, bus_conn *conn,
 
 void bus_participant_close(bus_participant *part)
 {
+    if (part && part->proof)
+        bus_part_leave(part);
+    bus_participant_abandon(part);
+}
+
+void bus_participant_abandon(bus_participant *part)
+{
     if (!part)
         return;
-    if (part->proof)
-        bus_part_leave(part);
     bus_part_drop(part);
     bus_msg_release(part->given);
     bus_kv_watch_close(part->watch);

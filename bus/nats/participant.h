@@ -51,5 +51,8 @@ const char *bus_participant_run(const bus_participant *part);    // "" before th
 uint64_t
 bus_participant_read_back(const bus_participant *part); // events read from the source so far
 void bus_participant_close(bus_participant *part);      // says that it leaves
+// bus_participant_abandon: closes without a word, as a process that dies: the replay waits for the name for as
+// long as its lease lasts, and for ever once it has joined again.
+void bus_participant_abandon(bus_participant *part);
 
 #endif

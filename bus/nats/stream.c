@@ -132,6 +132,17 @@ static void overlap_of(bus_conn *conn, const bus_stream_def *def, char *name, si
     }
 }
 
+bus_err bus_stream_records(bus_conn *conn, const char *subject)
+{
+    json_t *body = json_pack("{s:s}", "subject", subject), *answer = NULL;
+    bus_err err = bus_api_call(&answer, conn, "$JS.API.STREAM.NAMES", body);
+    if (!err && json_array_size(json_object_get(answer, "streams")) == 0)
+        err = bus_fail(BUS_ENOTFOUND, "no stream records '%s'", subject);
+    json_decref(answer);
+    json_decref(body);
+    return err;
+}
+
 static bus_err explain_overlap(bus_err err, bus_conn *conn, const bus_stream_def *def)
 {
     if (err != BUS_ECONFLICT)

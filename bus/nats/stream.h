@@ -43,6 +43,8 @@ bus_err bus_stream_info_get(bus_conn *conn, const char *name, bus_stream_info *o
 typedef void (*bus_stream_fn)(void *ctx, const bus_stream_info *info);
 bus_err bus_stream_list(bus_conn *conn, bus_stream_fn fn, void *ctx);
 
+// bus_stream_records: does any stream record this subject? BUS_ENOTFOUND: none.
+bus_err bus_stream_records(bus_conn *conn, const char *subject);
 // bus_stream_last fetches the newest message of a subject pattern (direct get where allowed).
 bus_err bus_stream_last(bus_conn *conn, const char *stream, const char *subject, bus_record *out,
                         bus_msg **owner);

@@ -404,6 +404,62 @@ def test_a_call_that_fails_is_tried_three_times_more_and_then_a_dead_letter(work
     assert letter.headers["Dlq-Deliveries"] == "4" and letter.headers["Dlq-Reason"] == "told to fail"
 
 
+@pytest.mark.parametrize("topic, says", [
+    ("nobody.hears", "no stream records 'nobody.hears'"),
+    ("act.exchange.binance.trade.tape.ETHUSDT", "does not publish on 'act.…'"),
+    ("$KV.scenarios.LIVE", "does not publish on '$…'"),
+])
+def test_an_answer_on_a_topic_that_is_not_for_workers_is_a_dead_letter_and_holds_up_nothing(work, bus, topic, says):
+    declare(work.folder, "probe", {"elsewhere": 50, "topic": topic}, PROBE)
+    work()
+    publish(bus, [trade(i, "1") for i in range(1, 101)])
+    wait_done(bus, "LIVE", "probe", 100)
+    probe_is_undisturbed(outputs(bus, "LIVE", "probe"), 100, without=[50])
+    [letter] = dead_letters(bus)
+    assert letter.headers["Dlq-Sequence"] == "50" and says in letter.headers["Dlq-Reason"]
+    assert len(bus.read("ACT")) == 100
+
+
+def test_market_data_do_not_say_where_decisions_go(work, bus):
+    declare(work.folder, "probe", {}, PROBE)
+    work()
+    elsewhere = {"replytopic": "act.exchange.binance.trade.tape.ETHUSDT"}
+    publish(bus, [(subject, {**event, **elsewhere}) for subject, event in (trade(i, "1") for i in range(1, 51))])
+    wait_done(bus, "LIVE", "probe", 50)
+    probe_is_undisturbed(outputs(bus, "LIVE", "probe"), 50)
+    assert len(bus.read("ACT")) == 50
+
+
+def test_a_replay_waits_for_a_runtime_that_is_started_again_and_a_diff_for_its_end(work, bus, stack):
+    declare(work.folder, "probe", {"fail": 15000}, PROBE)
+    daemon = work()
+    publish(bus, [trade(i, "1") for i in range(1, 20001)])
+    wait_done(bus, "LIVE", "probe", 20000)
+    scenario(bus, "Create", id="bt1", market={"lane": "hyp", "selector": "mon"}, strategy={"id": "probe"})
+    # A call that fails ends the runtime, which is started again.
+    stack.lane("replay", "start", "ACT", "--selector", "mon", "--scenario", "bt1", "--speed", "max", "--wait")
+    [same] = stack.lane_json("diff", "LIVE", "bt1")
+    assert same["equal"] and same["events"] == 19999 and same["last_seq"] == 20000
+    # An orderly end does, too; what is not over is no answer.
+    replay(bus, "Start", stream="ACT", selector="mon", speed="4000x", scenarios=["bt1"])
+    until(lambda: outputs_so_far(bus) > 20100, "the second run gets going")
+    daemon.signal(signal.SIGTERM)
+    until(lambda: not daemon.running, "its end", 5)
+    done = stack.lane("diff", "LIVE", "bt1", check=False)
+    assert done.returncode == 2 and "'probe' of bt1 has not ended its run" in done.stderr and "--partial" in done.stderr
+    assert json.loads(stack.lane("diff", "LIVE", "bt1", "--partial", "--json").stdout)["events"] < 19999
+    assert replay(bus, "Get", selector="mon")["state"] == "running"
+    work()
+    until(lambda: replay(bus, "Get", selector="mon")["state"] == "finished", "the replay's end", 60)
+    assert replay(bus, "Get", selector="mon")["message"] == ""
+    [same] = stack.lane_json("diff", "LIVE", "bt1")
+    assert same["events"] == 19999
+
+
+def outputs_so_far(bus) -> int:
+    return bus.stream_state("SC_bt1").messages
+
+
 def test_a_call_that_fails_once_is_repeated_from_the_restored_state(work, bus, tmp_path):
     declare(work.folder, "probe", {"fail": 50, "once": tmp_path / "failed"}, PROBE)
     work()

@@ -38,14 +38,16 @@ bus_err work_feed_open(work_feed **out, bus_conn *conn, const work_feed_opts *op
     return BUS_OK;
 }
 
-void work_feed_close(work_feed *feed)
+void work_feed_close(work_feed *feed, bool leaves)
 {
     if (!feed)
         return;
     if (feed->reader)
         bus_reader_close(feed->reader);
-    if (feed->part)
+    if (leaves)
         bus_participant_close(feed->part);
+    else
+        bus_participant_abandon(feed->part);
     free(feed);
 }
 

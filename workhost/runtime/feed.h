@@ -36,7 +36,7 @@ typedef enum {
 } work_feed_result;
 
 bus_err work_feed_open(work_feed **out, bus_conn *conn, const work_feed_opts *opts);
-void work_feed_close(work_feed *feed);
+void work_feed_close(work_feed *feed, bool leaves); // leaves: nobody goes on in our place (hyp)
 work_feed_result work_feed_next(work_feed *feed, bus_span timeout, work_feed_record *out,
                                 bus_seq_range *gap);
 const char *work_feed_run(const work_feed *feed);

@@ -7,10 +7,12 @@
 
 #include "bus/base/log.h"
 #include "bus/event/identity.h"
+#include "bus/lane/lane.h"
 #include "bus/nats/registry.h"
+#include "bus/nats/stream.h"
 #include "workhost/runtime/known.h"
 
-enum { WINDOW = 4096, CONTROL = UINT32_MAX };
+enum { WINDOW = 4096, CONTROL = UINT32_MAX, PLACES = 8, PLACE_MS = 10000 };
 
 typedef struct {
     uint32_t index; // of the actor; CONTROL: nobody waits for it
@@ -18,6 +20,12 @@ typedef struct {
     work_actor *actor;
     bool elsewhere; // in another stream than the scenario's: its sequence says nothing here
 } flight;
+
+// A subject outside the scenario's own stream that some stream records.
+typedef struct {
+    char subject[BUS_SUBJECT_BUF];
+    bus_mono until; // asked again then
+} place;
 
 struct work_outbox {
     const work_plan *plan;
@@ -28,6 +36,8 @@ struct work_outbox {
     char stream[64];
     flight ring[WINDOW]; // published and not acknowledged, oldest first
     uint32_t head, count;
+    place places[PLACES]; // the last ones, in turn
+    uint32_t next_place;
     bool refused;
     uint32_t refused_index;
     uint64_t refused_seq;
@@ -190,10 +200,32 @@ static bus_err put_lane(const work_plan *plan, bus_view name, texts *t, bus_even
     return BUS_OK;
 }
 
+// Market data ask for no answer: whoever may write them must not be able to say where decisions go.
+static bus_view reply_of(const work_cause *cause)
+{
+    bus_lane lane;
+    bool market = bus_lane_parse(&lane, cause->topic) == BUS_OK && lane.kind != BUS_LANE_SC;
+    return market ? (bus_view){0} : cause->event->replytopic;
+}
+
+// What others own, a worker does not write: it would be taken for theirs.
+static bus_err check_owner(bus_view topic)
+{
+    static const char *const owned[] = {
+        "act.", "hyp.", "$", "_", "svc.", "replay.", "dlq.", "websocketmanager.", "workmanager."};
+    for (size_t i = 0; i < sizeof owned / sizeof *owned; i++) {
+        size_t len = strlen(owned[i]);
+        if (topic.len >= len && memcmp(topic.ptr, owned[i], len) == 0)
+            return bus_fail(BUS_EPERM, "topic '%.*s': a worker does not publish on '%s…'",
+                            BUS_VIEW_ARG(topic), owned[i]);
+    }
+    return bus_subject_check(topic, false);
+}
+
 static bus_err put_place(const work_cause *cause, const work_result *result, texts *t, bus_event *e)
 {
     const char *worker = cause->actor->spec->name;
-    bus_view reply = cause->event->replytopic;
+    bus_view reply = reply_of(cause);
     e->type = result->type;
     if (result->lane.len) {
         bus_err err = put_lane(cause->actor->plan, result->lane, t, e);
@@ -208,7 +240,7 @@ static bus_err put_place(const work_cause *cause, const work_result *result, tex
     }
     if (reply.len)
         print_view(t->subject, sizeof t->subject, "%.*s", BUS_VIEW_ARG(reply));
-    return bus_subject_check(bus_view_of(t->subject), false);
+    return check_owner(bus_view_of(t->subject));
 }
 
 static bus_err make_event(const work_cause *cause, const work_result *result, uint32_t n, texts *t,
@@ -274,9 +306,31 @@ static bool is_own(const work_outbox *o, const char *subject)
            subject[3 + len] == '.';
 }
 
+// What no stream records would hold up everything behind it, waiting for one.
+static work_outbox_result ask_streams(work_outbox *o, const char *subject)
+{
+    bus_mono now = bus_now_mono();
+    for (uint32_t i = 0; i < PLACES; i++) {
+        if (now.ns < o->places[i].until.ns && strcmp(o->places[i].subject, subject) == 0)
+            return WORK_OUTBOX_SENT;
+    }
+    bus_err err = bus_stream_records(o->conn, subject);
+    if (err == BUS_ENOTFOUND)
+        return WORK_OUTBOX_BAD;
+    if (err)
+        return hold(o, bus_err_text());
+    place *p = &o->places[o->next_place++ % PLACES];
+    snprintf(p->subject, sizeof p->subject, "%s", subject);
+    p->until = bus_mono_add(now, BUS_SPAN_MS(PLACE_MS));
+    return WORK_OUTBOX_SENT;
+}
+
 static work_outbox_result publish(work_outbox *o, const char *subject, const bus_event *e, flight f)
 {
+    f.elsewhere = !is_own(o, subject);
     work_outbox_result result = ask_registry(o, subject);
+    if (result == WORK_OUTBOX_SENT && f.elsewhere)
+        result = ask_streams(o, subject);
     if (result != WORK_OUTBOX_SENT)
         return result;
     if (o->count == WINDOW)
@@ -291,7 +345,6 @@ static work_outbox_result publish(work_outbox *o, const char *subject, const bus
         break;
     }
     o->held[0] = '\0';
-    f.elsewhere = !is_own(o, subject);
     o->ring[(o->head + o->count++) % WINDOW] = f;
     return WORK_OUTBOX_SENT;
 }

@@ -14,6 +14,7 @@ typedef struct {
     work_actor *actor;
     uint32_t index; // of the actor
     uint64_t seq;
+    bus_view topic; // of the input
     const bus_event *event;
 } work_cause;
 

@@ -130,7 +130,7 @@ static void call_actor(runtime *r, uint32_t index, const work_feed_record *recor
         work_runtime_tell_retry(r, index, record->seq, bus_err_text());
         return;
     }
-    work_cause cause = {a, index, record->seq, event};
+    work_cause cause = {a, index, record->seq, record->topic, event};
     if (record->seq > a->progress.done_seq && !send_outputs(r, &cause, results, count))
         return;
     a->tainted = false;
@@ -365,7 +365,8 @@ static bus_err open_all(runtime *r, const char *scenario)
 
 static void close_all(runtime *r)
 {
-    work_feed_close(r->feed);
+    // Whoever ends is started again, if not for this plan: a replay waits for it. One that failed for good does not.
+    work_feed_close(r->feed, r->exit_code == WORK_EXIT_FAILED);
     work_outbox_close(r->outbox);
     for (uint32_t i = 0; i < r->count; i++)
         work_actor_close(&r->actors[i]);

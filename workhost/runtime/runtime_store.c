@@ -87,7 +87,7 @@ void work_runtime_begin_anew(runtime *r)
         work_runtime_leave(r, WORK_EXIT_AGAIN);
         return;
     }
-    work_feed_close(r->feed);
+    work_feed_close(r->feed, false);
     r->feed = NULL;
     r->went_back = false;
     r->last_input = (bus_mark){0};

@@ -1,5 +1,6 @@
 // probe: a worker that does what its settings say, for the tests of engines, runtimes and the host.
 //   fail crash hang flood badlane late   trade id at which it does that
+//   elsewhere                             trade id that it answers on `topic` as well
 //   every                                 answers each n-th event (default 1)
 //   once                                  a file: fail and crash happen only while it does not exist
 // Answer: {"trade_id":…,"count":…,"sum":…,"now":…} on strategy.signal.emitted.probe; count and sum are
@@ -13,8 +14,8 @@
 
 typedef struct {
     const work_host *host;
-    int64_t fail, crash, hang, flood, badlane, every;
-    char once[256];
+    int64_t fail, crash, hang, flood, badlane, elsewhere, every;
+    char once[256], topic[256];
     int64_t count, sum;
 } probe;
 
@@ -25,7 +26,8 @@ static int32_t create(void **out, const work_setup *setup)
         const char *name;
         int64_t *value;
     } rows[] = {{"fail", &p->fail},   {"crash", &p->crash},     {"hang", &p->hang},
-                {"flood", &p->flood}, {"badlane", &p->badlane}, {"every", &p->every}};
+                {"flood", &p->flood}, {"badlane", &p->badlane}, {"elsewhere", &p->elsewhere},
+                {"every", &p->every}};
     if (!p)
         return 1;
     p->host = setup->host;
@@ -38,6 +40,8 @@ static int32_t create(void **out, const work_setup *setup)
         }
         if (strcmp(s->name, "once") == 0)
             snprintf(p->once, sizeof p->once, "%s", s->value);
+        if (strcmp(s->name, "topic") == 0)
+            snprintf(p->topic, sizeof p->topic, "%s", s->value);
         if (strcmp(s->name, "refuse") == 0) {
             p->host->fail(p->host->ctx, "told to refuse");
             free(p);
@@ -93,6 +97,13 @@ static int32_t process(void *self, const work_event *event, int64_t now_ns)
     }
     if (p->badlane && id == p->badlane)
         answer(p, id, now_ns, "strategy.not a lane.x");
+    if (p->elsewhere && id == p->elsewhere) {
+        work_output out = {.struct_size = sizeof out,
+                           .topic = {p->topic, strlen(p->topic)},
+                           .data_kind = WORK_DATA_JSON,
+                           .data = {"1", 1}};
+        p->host->emit(p->host->ctx, &out);
+    }
     if (p->count % p->every == 0)
         answer(p, id, now_ns, "strategy.signal.emitted.probe");
     if (p->fail && id == p->fail && happens(p)) {
