@@ -100,6 +100,9 @@ void sweep_allocations(const sweep_case *c)
     static const failing ways[] = {alloc_fail_at, alloc_fail_from};
     outcome (*step)(const sweep_case *, int, failing) = c->may_end ? try_apart : try_once;
     int n = 0, wrongs = 0;
+#ifdef TL_TEST_PLAIN
+    test_skip("one thread has nobody to race with, and a process for each step is too dear here");
+#endif
     if (!alloc_works())
         test_skip("another allocator is in front");
     warm(c);

@@ -4,6 +4,7 @@ import json
 import re
 import socket
 import subprocess
+import threading
 import time
 
 import msgpack
@@ -410,6 +411,11 @@ def test_a_capture_goes_on_after_a_kill(stack, bus, expected):
     assert tally.events("gap")[0]["data"]["reason"] == "restart"
 
 
+def keep_writing(bus, subject, until: threading.Event):
+    while not until.wait(0.05):
+        bus.publish(subject, b"hello")
+
+
 def test_what_others_left_on_the_lane_does_not_hold_up_a_new_feed(stack, bus):
     stack.start("stored")
     exchange = Exchange(stack, "--symbols", "BTCUSDT", "--rate", "600")
@@ -424,8 +430,15 @@ def test_what_others_left_on_the_lane_does_not_hold_up_a_new_feed(stack, bus):
     for data in strangers:
         bus.publish(subject, data)
     last = bus.stream_state("ACT").last_seq
-    feedd = start_feed(stack, exchange, ["BTCUSDT"], SPOT, *SHORT_LEASE)
-    feedd.wait_line(rf"sequence {last} of ACT, .{subject}., is passed over")
+    begun, on = threading.Event(), threading.Thread(target=lambda: keep_writing(bus, subject, begun))
+    on.start()  # and somebody never stops
+    try:
+        feedd = start_feed(stack, exchange, ["BTCUSDT"], SPOT, *SHORT_LEASE)
+        feedd.wait_line(rf"sequence \d+ of ACT, .{subject}., is passed over")
+        feedd.wait_line("the lane holds events")
+    finally:
+        begun.set()
+        on.join()
     bus.wait_stream("ACT", last + 1000)
     for seq in [m.metadata.sequence.stream for m in bus.read("ACT", subject) if m.data in strangers]:
         bus.call(bus.js.delete_msg("ACT", seq))
