@@ -16,7 +16,7 @@ import msgpack
 import pytest
 
 from support.bus import decode
-from support.places import BUILD, PATIENCE
+from support.places import BUILD, PATIENCE, TREE
 
 SERVICE = "svc.virtufin.workmanager.v1.WorkManager."
 LIVE_SMA = "sc.LIVE.strategy.signal.emitted.sma"
@@ -241,6 +241,31 @@ def test_outputs_carry_what_the_rules_say(work, bus):
     assert event["marketlane"] == event["portfoliolane"] == event["strategylane"] == "act"
     # The worker's only clock is the scenario's: the highest recordedtime.
     assert event["data"] == {"trade_id": 5, "count": 1, "sum": 5, "now": "1767225605000000000"}
+
+
+def test_the_example_worker_needs_the_devkit_alone(work, bus, tmp_path):
+    example = TREE / "examples" / "streak"
+    subprocess.run(["cc", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-I", TREE / "workhost" / "devkit",
+                    example / "streak.c", "-o", tmp_path / "streak.so"], check=True)
+    work.folder.mkdir()
+    declared = (example / "streak.yaml").read_text().replace("code: streak.so", f"code: {tmp_path}/streak.so")
+    (work.folder / "streak.yaml").write_text(declared)
+    daemon = work()
+    dice = random.Random(3)
+    sides = [dice.choice(["buy", "sell"]) for _ in range(400)]
+    trades = [trade(i + 1, "1", side=side) for i, side in enumerate(sides)]
+    publish(bus, trades[:200])
+    wait_done(bus, "LIVE", "streak", 200)
+    kill_runtime(daemon, "LIVE")
+    publish(bus, trades[200:])
+    wait_done(bus, "LIVE", "streak", 400)
+    expected, count = [], 0
+    for i, side in enumerate(sides):
+        count = count + 1 if i and side == sides[i - 1] else 1
+        if count == 5:
+            expected.append((i + 1, side))
+    events = [decode(m) for m in bus.read("SC_LIVE", "sc.LIVE.strategy.signal.emitted.streak.BTCUSDT")]
+    assert [(int(e["causationseq"]), e["data"]["signal"]) for e in events] == expected and len(expected) > 5
 
 
 def test_a_seek_begins_anew_with_empty_state(work, bus):
