@@ -75,7 +75,8 @@ def test_a_library_is_seen_in_its_folder_alone():
 
 def test_our_headers_are_included_by_their_path_from_the_top():
     wrong = [f'{name}:{number}: "{target}"' for name, number, quote, target in includes()
-             if quote == '"' and "/" not in target and target != "tradelane_version.h" and not name.startswith(("test/", "examples/"))]  # an example is outside the tree
+             if quote == '"' and "/" not in target and target != "tradelane_version.h"
+             and not name.startswith(("test/", "examples/"))]  # an example stands outside the tree
     assert not wrong, "\n".join(wrong)
 
 
