@@ -95,7 +95,9 @@ def start_limited(tmp_path, argv, env=None):
     def before():
         resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
-    return subprocess.Popen(list(map(str, argv)), cwd=tmp_path, env={**os.environ, **(env or {})}, preexec_fn=before,
+    # A sanitizer would take the signal for a bug of the process.
+    unhandled = {name: os.environ.get(name, "") + ":handle_segv=0" for name in ("ASAN_OPTIONS", "TSAN_OPTIONS")}
+    return subprocess.Popen(list(map(str, argv)), cwd=tmp_path, env={**os.environ, **unhandled, **(env or {})}, preexec_fn=before,
                             stderr=subprocess.PIPE, text=True)
 
 

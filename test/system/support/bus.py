@@ -4,6 +4,8 @@ Everything nats-py offers is at hand as `bus.call(coroutine)`; the verbs below a
 """
 
 import asyncio
+import concurrent.futures
+import contextlib
 import threading
 import time
 
@@ -45,7 +47,8 @@ class Bus:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(timeout * PATIENCE)
 
     def close(self):
-        self.call(self.nc.close())
+        with contextlib.suppress(concurrent.futures.CancelledError):  # of the task that looks for a broker that is gone
+            self.call(self.nc.close())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
 
