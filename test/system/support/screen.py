@@ -25,6 +25,7 @@ class Screen:
         self.rows, self.row, self.column = [""] * height, 0, 0
         self.second_screen, self.cursor, self.shown_before = False, True, ""
         self.rest, self.raw, self.frames, self.exit = "", b"", 0, None
+        self.sized_for = 0  # frames from this one on were drawn for the size of now
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             os.execve(str(argv[0]), [str(a) for a in argv], {**(env or os.environ), "TERM": "xterm"})
@@ -39,8 +40,12 @@ class Screen:
         os.write(self.fd, text.encode())
 
     def resize(self, width: int, height: int):
+        while select.select([self.fd], [], [], 0)[0] and self._read(0):
+            pass
         self.width, self.height = width, height
-        self.rows = (self.rows + [""] * height)[:height]
+        self.rows = [row[:width] for row in (self.rows + [""] * height)[:height]]
+        self.row, self.column = min(self.row, height - 1), min(self.column, width - 1)
+        self.sized_for = self.frames + 3  # the one begun, one composed before, then the first for this size
         self._tell_size()
 
     def signal(self, number: int):
@@ -124,13 +129,15 @@ class Screen:
         if character == "\r":
             self.column = 0
         elif character == "\n":
-            assert self.row + 1 < self.height or not self.second_screen, "the screen scrolls"
+            assert self.row + 1 < self.height or not self.second_screen or self.frames < self.sized_for, "the screen scrolls"
             self.row = min(self.row + 1, self.height - 1)
         else:
             assert ord(character) >= 32, f"control character {character!r}"
             line = self.rows[self.row].ljust(self.column)
             self.rows[self.row] = line[:self.column] + character + line[self.column + 1:]
             self.column += 1
+            if self.frames < self.sized_for:
+                self.column = min(self.column, self.width - 1)
             assert self.column <= self.width or not self.second_screen, f"beyond the edge: {self.rows[self.row]}"
 
     def _control(self, private, numbers, letter):
