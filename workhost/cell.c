@@ -49,6 +49,7 @@ struct work_cell {
     bus_mono start_at, started_at, stop_by;
     int backoff_ms;
     bool settled, overrun, told_retry;
+    bool waits; // it is online and cannot go on: `error` says why
     char retry_worker[WORK_NAME_MAX + 1];
     uint64_t retry_seq;
     trouble troubles[TROUBLES_MAX];
@@ -115,19 +116,32 @@ static const char *text(const json_t *object, const char *key)
     return value ? value : "";
 }
 
+static void on_online(work_cell *c)
+{
+    if (c->state == WORK_CELL_STARTING)
+        c->state = WORK_CELL_ONLINE;
+    c->settled = true;
+    c->waits = false;
+    c->error[0] = '\0';
+    tell(c, NULL, "online", NULL, NULL);
+}
+
 static void on_message(void *ctx, const json_t *message)
 {
     work_cell *c = ctx;
     const char *state = text(message, "state");
-    if (strcmp(state, "online") == 0) {
-        if (c->state == WORK_CELL_STARTING)
-            c->state = WORK_CELL_ONLINE;
-        c->settled = true;
-        c->error[0] = '\0';
-        tell(c, NULL, "online", NULL, NULL);
+    bool waited = c->waits;
+    if (strcmp(state, "online") == 0 || strcmp(state, "goes") == 0) {
+        on_online(c);
         return;
     }
     snprintf(c->error, sizeof c->error, "%s", text(message, "error"));
+    c->waits = strcmp(state, "waits") == 0;
+    if (c->waits) {
+        if (!waited)
+            tell(c, NULL, "degraded", "waits", c->error);
+        return;
+    }
     snprintf(c->retry_worker, sizeof c->retry_worker, "%s", text(message, "worker"));
     if (strcmp(state, "retry") == 0) {
         c->told_retry = true;
@@ -254,7 +268,7 @@ static void start(work_cell *c)
                             .on_message = on_message,
                             .on_exit = on_exit_of,
                             .ctx = c};
-    c->told_retry = c->overrun = false;
+    c->told_retry = c->overrun = c->waits = false;
     c->started_at = bus_now_mono();
     c->restarts++;
     if (work_child_start(&c->child, &opts)) {
@@ -432,8 +446,10 @@ work_cell_info work_cell_tell(const work_cell *c)
         [WORK_CELL_WAITING] = "degraded", [WORK_CELL_LETTER] = "degraded",
         [WORK_CELL_FAILED] = "failed",
     };
+    bool waits = c->waits && c->state == WORK_CELL_ONLINE;
     return (work_cell_info){.state = c->state,
-                            .state_name = names[c->state],
+                            .state_name = waits ? "degraded" : names[c->state],
+                            .waits = waits,
                             .error = c->error,
                             .pid = c->child ? work_child_pid(c->child) : 0,
                             .restarts = c->restarts ? c->restarts - 1 : 0};
@@ -443,7 +459,7 @@ void work_cell_measure(work_cell *c)
 {
     work_cell_info info = work_cell_tell(c);
     work_cell_metrics_take(&c->metrics, c->child ? work_child_mark(c->child) : NULL,
-                           info.state == WORK_CELL_ONLINE, info.restarts);
+                           info.state == WORK_CELL_ONLINE && !info.waits, info.restarts);
 }
 
 bool work_cell_has(const work_cell *c, const char *worker)

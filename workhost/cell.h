@@ -34,6 +34,7 @@ bool work_cell_letter_acked(work_cell *cell, const bus_ack *ack);
 
 typedef struct {
     work_cell_state state;
+    bool waits; // online, and what it needs has been missing for seconds
     const char *state_name, *error;
     pid_t pid;
     uint64_t restarts;

@@ -295,6 +295,14 @@ static bool runtimes_ready(void *ctx, char *why, size_t cap)
                  "the record of scenario 'LIVE' is missing or not its own: stored seeds it");
         return false;
     }
+    for (size_t i = 0; i < h->cell_count; i++) {
+        work_cell_info info = work_cell_tell(h->cells[i]);
+        if (info.waits) {
+            snprintf(why, cap, "the runtime of scenario '%s' waits: %s",
+                     work_cell_scenario(h->cells[i]), info.error);
+            return false;
+        }
+    }
     if (h->recovered)
         return true;
     if (!bus_registry_current(h->registry))

@@ -50,6 +50,10 @@ bus_err bus_token_unescape(char *buf, size_t cap, bus_view token, char mark, siz
 
 // NATS matching: '*' one token, '>' one or more at the end.
 bool bus_subject_match(bus_view pattern, bus_view subject);
+// Of two patterns: does any subject match both; and the narrowest pattern that matches whatever either of
+// two that overlap does. It is no longer than the shorter one; buf may not be a's or b's own text.
+bool bus_subject_overlap(bus_view a, bus_view b);
+size_t bus_subject_join(char buf[BUS_SUBJECT_BUF], bus_view a, bus_view b);
 bus_err bus_subject_check(bus_view subject,
                           bool wildcards); // legal NATS subject of at most 255 bytes
 

@@ -24,6 +24,36 @@ bool bus_subject_match(bus_view pattern, bus_view subject)
     return !pattern.ptr && !subject.ptr;
 }
 
+bool bus_subject_overlap(bus_view a, bus_view b)
+{
+    while (a.ptr && b.ptr) {
+        bus_view x = next_token(&a), y = next_token(&b);
+        if (bus_view_is(x, ">") || bus_view_is(y, ">"))
+            return true;
+        if (!bus_view_is(x, "*") && !bus_view_is(y, "*") && !bus_view_eq(x, y))
+            return false;
+    }
+    return !a.ptr && !b.ptr;
+}
+
+size_t bus_subject_join(char buf[BUS_SUBJECT_BUF], bus_view a, bus_view b)
+{
+    size_t len = 0;
+    while (a.ptr && b.ptr) {
+        bus_view x = next_token(&a), y = next_token(&b);
+        bool rest = bus_view_is(x, ">") || bus_view_is(y, ">");
+        bus_view token = bus_view_eq(x, y) ? x : bus_view_of(rest ? ">" : "*");
+        if (len)
+            buf[len++] = '.';
+        memcpy(buf + len, token.ptr, token.len);
+        len += token.len;
+        if (rest)
+            break;
+    }
+    buf[len] = '\0';
+    return len;
+}
+
 static bus_err check_subject_token(bus_view token, bool wildcards, bool last)
 {
     if (token.len == 0)

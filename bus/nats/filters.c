@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "bus/lane/lane.h"
 #include "bus/nats/credit.h"
@@ -17,7 +18,7 @@ static bus_err check_pattern(bus_view pattern, bus_view prefix)
     return BUS_OK;
 }
 
-static bus_err copy_patterns(bus_filters *out, const bus_view *patterns, size_t count)
+static bus_err copy_checked(bus_filters *out, const bus_view *patterns, size_t count)
 {
     size_t bytes = count * sizeof(bus_view);
     for (size_t i = 0; i < count; i++)
@@ -57,7 +58,46 @@ bus_err bus_filters_init(bus_filters *out, bus_view selector, const bus_view *pa
         if (err)
             return err;
     }
-    return copy_patterns(out, patterns, count);
+    return copy_checked(out, patterns, count);
+}
+
+bus_err bus_filters_copy(bus_filters *out, const bus_view *patterns, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        bus_err err = bus_subject_check(patterns[i], true);
+        if (err)
+            return bus_note(err, "filter %zu", i + 1);
+    }
+    return copy_checked(out, patterns, count);
+}
+
+// The first two that overlap become one, in the place (and the text) of the first.
+static bool join_two(bus_filters *set, bool *wider)
+{
+    for (size_t i = 0; i < set->count; i++)
+        for (size_t k = i + 1; k < set->count; k++) {
+            bus_view *a = &set->item[i], b = set->item[k];
+            char both[BUS_SUBJECT_BUF];
+            if (!bus_subject_overlap(*a, b))
+                continue;
+            bus_view joined = {both, bus_subject_join(both, *a, b)};
+            *wider = *wider || (!bus_view_eq(joined, *a) && !bus_view_eq(joined, b));
+            a->len = joined.len;
+            memcpy((char *)a->ptr, both, joined.len);
+            set->count--;
+            memmove(&set->item[k], &set->item[k + 1], (set->count - k) * sizeof *set->item);
+            return true;
+        }
+    return false;
+}
+
+bus_err bus_filters_disjoint(bus_filters *out, const bus_filters *of, bool *wider)
+{
+    *wider = false;
+    bus_err err = copy_checked(out, of->item, of->count);
+    while (!err && join_two(out, wider)) {
+    }
+    return err;
 }
 
 void bus_filters_release(bus_filters *filters)

@@ -8,6 +8,7 @@
 #include "bus/lane/lane.h"
 #include "bus/nats/api.h"
 #include "bus/nats/conn_impl.h"
+#include "bus/nats/filters.h"
 #include "bus/nats/pull.h"
 
 enum {
@@ -41,8 +42,8 @@ struct bus_reader {
     bus_conn *conn;
     bus_sub *sub;
     char stream[72];
-    char **filters;
-    size_t filter_count;
+    bus_filters wanted, asked; // asked: of the broker, which takes none that overlap
+    bool wider;                // asked matches more than wanted
     bus_wall from_time;
     char inbox[INBOX_CAP];
     size_t inbox_len;
@@ -65,8 +66,8 @@ struct bus_reader {
     bus_msg *held;       // what the caller looks at
     bus_msg *behind_gap; // the record after a gap that was just reported
     bus_record after_gap;
-    bool gone;     // the last error: no such stream
-    bus_err error; // to be reported
+    bus_err failed; // the last error
+    bus_err error;  // to be reported
     char error_text[TEXT_CAP];
 };
 
@@ -100,8 +101,7 @@ static void doubt(bus_reader *r)
 static void fail(bus_reader *r, bus_err err, const char *text)
 {
     doubt(r);
-    r->gone = err == BUS_ENOTFOUND;
-    r->error = err;
+    r->error = r->failed = err;
     snprintf(r->error_text, sizeof r->error_text, "reading stream '%s': %s", r->stream, text);
     r->since = after_ms(bus_machine_mono(), r->retry_ms);
     r->retry_ms = r->retry_ms * 2 > RETRY_MS_MAX ? RETRY_MS_MAX : r->retry_ms * 2;
@@ -153,10 +153,10 @@ static void ask_consumer(bus_reader *r)
     json_object_set_new(config, "num_replicas", json_integer(1));
     json_object_set_new(config, "inactive_threshold",
                         json_integer(INACTIVE_S * (json_int_t)1000000000));
-    if (r->filter_count) {
+    if (r->asked.count) {
         json_t *list = json_array();
-        for (size_t i = 0; i < r->filter_count; i++)
-            json_array_append_new(list, json_string(r->filters[i]));
+        for (size_t i = 0; i < r->asked.count; i++)
+            json_array_append_new(list, json_stringn(r->asked.item[i].ptr, r->asked.item[i].len));
         json_object_set_new(config, "filter_subjects", list);
     }
     json_t *body = json_pack("{s:s, s:s, s:o}", "stream_name", r->stream, "action", "create",
@@ -310,6 +310,8 @@ static taken take(bus_reader *r, bus_msg *msg, bus_record *out, bus_seq_range *g
     }
     r->records++;
     r->pending = place.pending;
+    if (r->wider && !bus_filters_match(&r->wanted, bus_msg_subject(msg)))
+        return TAKEN_NOTHING;
     r->caught_up_told = false;
     bus_record record = {.seq = place.stream_seq,
                          .stored = place.stored,
@@ -418,7 +420,12 @@ bus_reader_result bus_reader_next(bus_reader *r, bus_span timeout, bus_record *o
 
 bool bus_reader_gone(const bus_reader *r)
 {
-    return r->gone;
+    return r->failed == BUS_ENOTFOUND;
+}
+
+bool bus_reader_anew(const bus_reader *r)
+{
+    return r->failed == BUS_ESTATE;
 }
 
 uint64_t bus_reader_seq(const bus_reader *r)
@@ -428,24 +435,19 @@ uint64_t bus_reader_seq(const bus_reader *r)
 
 // --- life -------------------------------------------------------------------------------------------------
 
-static bus_err copy_filters(bus_reader *r, const bus_reader_opts *opts)
+static bus_err take_filters(bus_reader *r, const bus_reader_opts *opts)
 {
     if (!opts->filters || opts->filter_count == 0)
         return BUS_OK;
-    r->filters = calloc(opts->filter_count, sizeof *r->filters);
-    if (!r->filters)
+    bus_view *patterns = calloc(opts->filter_count, sizeof *patterns);
+    if (!patterns)
         return bus_fail(BUS_ENOMEM, "filters");
-    for (size_t i = 0; i < opts->filter_count; i++) {
-        bus_err err = bus_subject_check(bus_view_of(opts->filters[i]), true);
-        if (err)
-            return bus_note(err, "filter %zu", i + 1);
-        r->filters[i] = strdup(opts->filters[i]);
-        if (!r->filters[i])
-            return bus_fail(BUS_ENOMEM, "filters");
-        r->filter_count++;
-    }
+    for (size_t i = 0; i < opts->filter_count; i++)
+        patterns[i] = bus_view_of(opts->filters[i]);
     r->continuity.filtered = true;
-    return BUS_OK;
+    bus_err err = bus_filters_copy(&r->wanted, patterns, opts->filter_count);
+    free(patterns);
+    return err ? err : bus_filters_disjoint(&r->asked, &r->wanted, &r->wider);
 }
 
 bus_err bus_reader_open(bus_reader **out, bus_conn *conn, const bus_reader_opts *opts)
@@ -468,7 +470,7 @@ bus_err bus_reader_open(bus_reader **out, bus_conn *conn, const bus_reader_opts 
     r->inbox_len = strlen(r->inbox);
     char subject[INBOX_CAP + 2];
     snprintf(subject, sizeof subject, "%s*", r->inbox);
-    err = copy_filters(r, opts);
+    err = take_filters(r, opts);
     // The requests bound what can come; the subscription must not drop below them.
     if (!err)
         err = bus_sub_open(&r->sub, conn,
@@ -493,8 +495,7 @@ void bus_reader_close(bus_reader *r)
     bus_msg_release(r->behind_gap);
     drop_consumer(r);
     bus_sub_close(r->sub);
-    for (size_t i = 0; i < r->filter_count; i++)
-        free(r->filters[i]);
-    free(r->filters);
+    bus_filters_release(&r->wanted);
+    bus_filters_release(&r->asked);
     free(r);
 }

@@ -15,7 +15,7 @@ typedef struct {
 
 typedef struct {
     const char *stream;         // e.g. "ACT"; borrowed until open returns
-    const char *const *filters; // subjects with wildcards; NULL: all
+    const char *const *filters; // subjects with wildcards, which may overlap; NULL: all
     size_t filter_count;
     uint64_t from_seq;         // stream sequence, 1-based; 0 means from_time
     bus_wall from_time;        // server's store time; used when from_seq is 0; 0 means the first
@@ -51,6 +51,7 @@ void bus_reader_close(bus_reader *reader);
 bus_reader_result bus_reader_next(bus_reader *reader, bus_span timeout, bus_record *out,
                                   bus_seq_range *gap);
 bool bus_reader_gone(const bus_reader *reader); // the last ERROR was: there is no such stream
+bool bus_reader_anew(const bus_reader *reader); // it was: another stream has the name; it stays so
 uint64_t
 bus_reader_seq(const bus_reader *reader); // sequence of the last record; 0 before the first
 // bus_reader_end: the stream's last sequence when opened or last asked; one request.

@@ -183,6 +183,39 @@ def test_live_and_a_backtest_decide_the_same_and_as_plain_arithmetic_says(work, 
     assert daemon.running
 
 
+TAPES = ["exchange.*.trade.tape.>"]
+
+
+@pytest.mark.parametrize("inputs", [
+    {"one": TAPES, "other": TAPES},
+    {"one": TAPES, "eth": ["exchange.binance.trade.tape.ETHUSDT"]},
+    {"one": ["exchange.*.trade.tape.ETHUSDT", "exchange.binance.*.tape.>"], "other": ["exchange.binance.trade.>"]},
+    {f"w{i}": [f"exchange.*.*.tape.S{i}X{k}" for k in range(4)] + TAPES for i in range(16)},
+], ids=["equal", "covered", "overlapping", "many"])
+def test_workers_of_one_scenario_may_want_the_same(work, bus, inputs):
+    """Each decides in both lanes as it would alone, whatever else is on the venue's lanes."""
+    for name, wanted in inputs.items():
+        declare(work.folder, name, {"fast": 5, "slow": 20}, scenarios=("LIVE", "bt1"), inputs=wanted)
+    work()
+    prices = {"BTCUSDT": random_prices(1000), "ETHUSDT": random_prices(1000, 8)}
+    events = []
+    for i in range(1000):
+        events += [trade(i + 1, prices[symbol][i], symbol) for symbol in prices]
+        events += [("act.exchange.kraken.auction.tape.X", {**events[-1][1], "id": f"nobodys.{i}"})]
+    publish(bus, events)
+    for name in inputs:
+        wait_done(bus, "LIVE", name, 2999)
+    scenario(bus, "Create", id="bt1", market={"lane": "hyp", "selector": "mon"}, strategy={"id": list(inputs)[0]})
+    replay(bus, "Start", stream="ACT", selector="mon", speed="max", scenarios=["bt1"])
+    for name in inputs:
+        wait_done(bus, "bt1", name, 2999, end=True)
+        signals = {symbol: expected_signals(prices[symbol]) for symbol in prices if name != "eth" or symbol == "ETHUSDT"}
+        live = outputs(bus, "LIVE", name)
+        assert Counter(((int(e["causationseq"]) + 2) // 3, e["data"]["signal"], e["data"]["symbol"]) for e in live) == Counter(
+            (number, side, symbol) for symbol in signals for number, side in signals[symbol])
+        assert len(live) > 20 and decisions(outputs(bus, "bt1", name)) == decisions(live)
+
+
 @pytest.mark.parametrize("harm", [None, b"{}"])
 def test_what_runs_for_live_outlives_its_record(work, stack, bus, harm):
     declare(work.folder, "probe", {}, PROBE)
@@ -204,6 +237,45 @@ def test_what_runs_for_live_outlives_its_record(work, stack, bus, harm):
     wait_done(bus, "LIVE", "probe", 30, session=session)
     assert runtimes(daemon)["LIVE"] == pid
     probe_is_undisturbed(outputs(bus, "LIVE", "probe"), 30)
+
+
+def test_a_runtime_that_cannot_read_says_so_where_one_looks(work, stack, bus):
+    declare(work.folder, "probe", {}, PROBE)
+    daemon = work()
+    publish(bus, [trade(i, "1") for i in range(1, 11)])
+    wait_done(bus, "LIVE", "probe", 10)
+    stack["stored"].stop()  # which would make the stream anew at once
+    bus.call(bus.js.delete_stream("ACT"))
+    until(lambda: "waits: feed: reading stream 'ACT'" in daemon.get("/health")[1], "its health says why", 40)
+    assert daemon.get("/health")[0] == 503
+    [worker] = rpc(bus, "ListWorkers")["workers"]
+    assert "degraded" in json.dumps(worker) and "reading stream 'ACT'" in json.dumps(worker), worker
+    stack.start("stored")
+    daemon.wait_ready(30)
+    publish(bus, [trade(i, "1") for i in range(11, 21)])
+    wait_done(bus, "LIVE", "probe", 10, session="2")
+    probe_is_undisturbed([e for e in outputs(bus, "LIVE", "probe") if e["data"]["trade_id"] > 10], 10, first=11)
+    [reset] = [decode(m) for m in bus.read("SC_LIVE", "sc.LIVE.control.worker.state_reset.probe")]
+    assert {k: reset["data"][k] for k in ("first_missing", "last_missing", "start_seq")} == {
+        "first_missing": 1, "last_missing": 10, "start_seq": 1}
+
+
+def test_a_runtime_goes_on_with_a_stream_that_was_restored(work, stack, bus, nats_cli, broker, tmp_path):
+    declare(work.folder, "probe", {}, PROBE)
+    daemon = work()
+    publish(bus, [trade(i, "1") for i in range(1, 11)])
+    session = wait_done(bus, "LIVE", "probe", 10)["session"]
+    stack["stored"].stop()
+    nats = [nats_cli, "-s", broker.url, "stream"]
+    subprocess.run([*nats, "backup", "ACT", tmp_path / "copy", "--no-progress"], check=True, capture_output=True)
+    bus.call(bus.js.delete_stream("ACT"))
+    until(lambda: "waits: feed" in daemon.get("/health")[1], "its health says why", 40)
+    subprocess.run([*nats, "restore", tmp_path / "copy", "--no-progress"], check=True, capture_output=True)
+    stack.start("stored")
+    publish(bus, [trade(i, "1") for i in range(11, 21)])
+    wait_done(bus, "LIVE", "probe", 20, session=session)
+    probe_is_undisturbed(outputs(bus, "LIVE", "probe"), 20)
+    until(lambda: daemon.get("/health")[0] == 200, "it is ready again")
 
 
 def test_a_run_that_is_over_stays_as_it_is_when_workhostd_starts_again(work, bus):
@@ -301,9 +373,9 @@ def test_a_scenarios_parameters_override_the_workers_settings(work, bus):
 # --- deaths --------------------------------------------------------------------------------------------------
 
 
-def probe_is_undisturbed(events, count: int, without=()):
+def probe_is_undisturbed(events, count: int, without=(), first=1):
     """Every answer once, in order, with the state an undisturbed worker would have."""
-    ids = [i for i in range(1, count + 1) if i not in without]
+    ids = [i for i in range(first, first + count) if i not in without]
     expected = [{"trade_id": i, "count": n + 1, "sum": sum(ids[:n + 1])} for n, i in enumerate(ids)]
     assert [{k: e["data"][k] for k in ("trade_id", "count", "sum")} for e in events] == expected
 

@@ -38,6 +38,7 @@ Test(progress, reads_back_what_was_written)
     test_expect_err(work_progress_read(conn, "LIVE", "sma", &p), BUS_ENOTFOUND);
     strcpy(p.stream, "ACT");
     strcpy(p.session, "3");
+    p.seen = (bus_mark){18, {1767323045000000006}};
     strcpy(p.sha256, "abc");
     p.start_seq = 17;
     p.done_seq = 9007199254740993; // beyond what a double holds
@@ -51,6 +52,7 @@ Test(progress, reads_back_what_was_written)
     test_ok(work_progress_write(conn, &p));
     test_ok(work_progress_read(conn, "LIVE", "sma", &back));
     cr_expect_str_eq(back.session, "3");
+    cr_expect(back.seen.seq == 18 && back.seen.stored.ns == 1767323045000000006);
     cr_expect_str_eq(work_progress_run(&back), "3");
     cr_expect_eq(back.start_seq, 17);
     cr_expect_eq(back.done_seq, 9007199254740993);

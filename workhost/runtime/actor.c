@@ -80,6 +80,7 @@ static void begin(work_actor *a, uint64_t start_seq, uint64_t out_seq)
     p->done_seq = start_seq - 1;
     p->outputs = 0;
     p->out_seq = out_seq;
+    p->seen = (bus_mark){0};
     p->end = false;
     p->generation = a->spec->generation;
     snprintf(p->sha256, sizeof p->sha256, "%s", a->spec->sha256);
@@ -130,29 +131,36 @@ static bus_err load_saved(work_actor *a)
     return BUS_OK;
 }
 
-bus_err work_actor_begin_session(work_actor *a, bus_seq_range act, uint64_t out_seq,
-                                 bus_seq_range *lost)
+static bus_err go_on(work_actor *a, const work_source *act, uint64_t first, uint64_t out_seq,
+                     bus_seq_range *lost)
 {
-    work_progress *p = &a->progress;
-    bool empty = act.last < act.first;
-    uint64_t first = act.first ? act.first : 1;
-    *lost = (bus_seq_range){0};
-    if (!*p->session) {
-        uint64_t next = empty && act.last < first ? first : act.last + 1;
-        next_session(a, a->spec->start_first ? first : next, out_seq);
-        return BUS_OK;
-    }
-    if (p->generation != a->spec->generation) {
-        next_session(a, p->done_seq + 1, out_seq);
-        return BUS_OK;
-    }
     bus_err err = load_saved(a);
     bool gone = a->position + 1 < first;
-    bool another = a->position > act.last && act.last + 1 != first; // a stream made anew
+    bool another = act->another || a->position > act->range.last;
     if (err || !(gone || another))
         return err;
     *lost = (bus_seq_range){gone ? a->position + 1 : first, gone ? first - 1 : a->position};
     return work_actor_reset(a, first, out_seq);
+}
+
+bus_err work_actor_begin_session(work_actor *a, const work_source *act, uint64_t out_seq,
+                                 bus_seq_range *lost)
+{
+    work_progress *p = &a->progress;
+    bus_seq_range range = act->range;
+    bool empty = range.last < range.first;
+    uint64_t first = range.first ? range.first : 1;
+    bus_err err = BUS_OK;
+    *lost = (bus_seq_range){0};
+    if (!*p->session) {
+        uint64_t next = empty && range.last < first ? first : range.last + 1;
+        next_session(a, a->spec->start_first ? first : next, out_seq);
+    } else if (p->generation != a->spec->generation) {
+        next_session(a, p->done_seq + 1, out_seq);
+    } else {
+        err = go_on(a, act, first, out_seq, lost);
+    }
+    return err;
 }
 
 bus_err work_actor_begin_run(work_actor *a, const char *run, const char *stream, uint64_t first_seq,

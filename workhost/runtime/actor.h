@@ -36,9 +36,14 @@ bool work_actor_wants(const work_actor *actor, bus_view topic);
 
 // Reads progress and saved state from the bucket.
 bus_err work_actor_recall(work_actor *actor, bus_conn *conn);
-// Act lane: decides on session and position. `act` is what ACT holds now, out_seq the last sequence of the
+// ACT as it is now, and whether it does not hold what its actors were fed from it.
+typedef struct {
+    bus_seq_range range; // empty: last < first
+    bool another;
+} work_source;
+// Act lane: decides on session and position. out_seq is the last sequence of the
 // scenario's stream. *lost is set when inputs it should have had are gone (then it was reset).
-bus_err work_actor_begin_session(work_actor *actor, bus_seq_range act, uint64_t out_seq,
+bus_err work_actor_begin_session(work_actor *actor, const work_source *act, uint64_t out_seq,
                                  bus_seq_range *lost);
 // A new session from `seq`, with empty state.
 bus_err work_actor_reset(work_actor *actor, uint64_t seq, uint64_t out_seq);

@@ -63,7 +63,7 @@ static work_feed_result next_act(work_feed *feed, bus_span timeout, work_feed_re
     case BUS_READER_GAP:
         return WORK_FEED_GAP;
     case BUS_READER_ERROR:
-        return WORK_FEED_ERROR;
+        return bus_reader_anew(feed->reader) ? WORK_FEED_ANEW : WORK_FEED_ERROR;
     default:
         return WORK_FEED_IDLE;
     }

@@ -32,6 +32,7 @@ typedef enum {
     WORK_FEED_END,       // hyp: the run is over at work_feed_reached
     WORK_FEED_GAP,       // act: inputs that are not stored any more
     WORK_FEED_IDLE,      // nothing within the timeout
+    WORK_FEED_ANEW,      // act: another stream has the name now; this feed is over
     WORK_FEED_ERROR,     // bus_err_text; act: try on, hyp: this feed is over
 } work_feed_result;
 

@@ -118,28 +118,30 @@ static bus_err take_skipped(work_progress *p, const json_t *list)
 
 static bus_err take_progress(work_progress *p, const json_t *root)
 {
+    char stored[BUS_TIME_TEXT] = "";
     const struct {
         const char *key;
         char *out;
         size_t cap;
     } texts[] = {
-        {"stream", p->stream, sizeof p->stream},
-        {"session", p->session, sizeof p->session},
-        {"runid", p->runid, sizeof p->runid},
-        {"sha256", p->sha256, sizeof p->sha256},
+        {"stream", p->stream, sizeof p->stream}, {"session", p->session, sizeof p->session},
+        {"runid", p->runid, sizeof p->runid},    {"sha256", p->sha256, sizeof p->sha256},
+        {"seen_stored", stored, sizeof stored},
     };
     const struct {
         const char *key;
         uint64_t *out;
     } numbers[] = {
         {"start_seq", &p->start_seq}, {"done_seq", &p->done_seq},     {"outputs", &p->outputs},
-        {"out_seq", &p->out_seq},     {"generation", &p->generation},
+        {"out_seq", &p->out_seq},     {"generation", &p->generation}, {"seen_seq", &p->seen.seq},
     };
     bus_err err = BUS_OK;
     for (size_t i = 0; i < sizeof texts / sizeof *texts && !err; i++)
         err = take_text(root, texts[i].key, texts[i].out, texts[i].cap);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers && !err; i++)
         err = take_number(root, numbers[i].key, numbers[i].out);
+    if (!err && *stored && bus_time_parse(bus_view_of(stored), &p->seen.stored.ns))
+        err = bus_fail(BUS_EDATALOSS, "'seen_stored' is no time");
     if (!err)
         err = take_skipped(p, json_object_get(root, "skipped"));
     p->end = json_is_true(json_object_get(root, "end"));
@@ -180,19 +182,21 @@ bus_err work_progress_read(bus_conn *conn, const char *scenario, const char *wor
 
 bus_err work_progress_write(bus_conn *conn, work_progress *p)
 {
-    char key[WORK_KEY_TEXT], now[BUS_TIME_TEXT];
+    char key[WORK_KEY_TEXT], now[BUS_TIME_TEXT], stored[BUS_TIME_TEXT] = "";
     key_of(key, p->scenario, p->worker, "");
     bus_time_format(bus_now_wall().ns, now);
+    if (p->seen.seq)
+        bus_time_format(p->seen.stored.ns, stored);
     json_t *skipped = json_array();
     for (uint32_t i = 0; i < p->skipped_count; i++)
         json_array_append_new(skipped, json_integer((json_int_t)p->skipped[i]));
-    json_t *root =
-        json_pack("{s:s,s:s,s:s,s:s,s:s,s:I,s:I,s:b,s:I,s:I,s:o,s:I,s:s,s:s}", "scenario",
-                  p->scenario, "worker", p->worker, "stream", p->stream, "session", p->session,
-                  "runid", p->runid, "start_seq", (json_int_t)p->start_seq, "done_seq",
-                  (json_int_t)p->done_seq, "end", (int)p->end, "outputs", (json_int_t)p->outputs,
-                  "out_seq", (json_int_t)p->out_seq, "skipped", skipped, "generation",
-                  (json_int_t)p->generation, "sha256", p->sha256, "updated", now);
+    json_t *root = json_pack(
+        "{s:s,s:s,s:s,s:s,s:s,s:I,s:s,s:I,s:I,s:b,s:I,s:I,s:o,s:I,s:s,s:s}", "scenario",
+        p->scenario, "worker", p->worker, "stream", p->stream, "session", p->session, "runid",
+        p->runid, "seen_seq", (json_int_t)p->seen.seq, "seen_stored", stored, "start_seq",
+        (json_int_t)p->start_seq, "done_seq", (json_int_t)p->done_seq, "end", (int)p->end,
+        "outputs", (json_int_t)p->outputs, "out_seq", (json_int_t)p->out_seq, "skipped", skipped,
+        "generation", (json_int_t)p->generation, "sha256", p->sha256, "updated", now);
     if (!root)
         return bus_fail(BUS_ENOMEM, "progress of '%s'", key);
     bus_err err = store(conn, key, root, &p->place);

@@ -7,6 +7,7 @@
 #define WORKHOST_RUNTIME_PROGRESS_H
 
 #include "bus/nats/kv.h"
+#include "bus/nats/stream.h"
 
 #define WORK_BUCKET "workers"
 
@@ -28,6 +29,7 @@ typedef struct {
     bool end;
     uint64_t skipped[WORK_SKIPPED_MAX]; // rising
     uint32_t skipped_count;
+    bus_mark seen; // act lane: the last input taken from the stream; seq 0: none yet
     work_place place;
 } work_progress;
 

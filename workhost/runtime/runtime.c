@@ -13,7 +13,13 @@
 #include "bus/nats/counters.h"
 #include "workhost/runtime/runtime_impl.h"
 
-enum { TICK_MS = 25, STOP_MS = 3000, COMPLAIN_EVERY_MS = 5000, PASSED_TOLD = 20 };
+enum {
+    TICK_MS = 25,
+    STOP_MS = 3000,
+    COMPLAIN_EVERY_MS = 5000,
+    TROUBLE_OVER_MS = 6000, // without a complaint; a reader in trouble has one every 5 s at least
+    PASSED_TOLD = 20,
+};
 
 static volatile sig_atomic_t stop_asked;
 
@@ -41,15 +47,23 @@ void work_runtime_rest(int ms)
     nanosleep(&span, NULL);
 }
 
-// A condition that may last is said once in a while, not in every turn.
+static bool passed(bus_mono now, bus_mono since, int64_t ms)
+{
+    return since.ns == 0 || bus_mono_since(now, since).ns >= BUS_SPAN_MS(ms).ns;
+}
+
 void work_runtime_complain(runtime *r, const char *what, const char *why)
 {
     bus_mono now = bus_machine_mono();
-    if (r->complained_at.ns &&
-        bus_mono_since(now, r->complained_at).ns < BUS_SPAN_MS(COMPLAIN_EVERY_MS).ns)
+    if (passed(now, r->trouble_at, TROUBLE_OVER_MS))
+        r->trouble_from = now;
+    r->trouble_at = now;
+    if (!passed(now, r->complained_at, COMPLAIN_EVERY_MS))
         return;
     r->complained_at = now;
     bus_warn("%s: %s", what, why);
+    if (passed(now, r->trouble_from, COMPLAIN_EVERY_MS))
+        work_runtime_tell_waits(r, what, why);
 }
 
 // --- keeping -----------------------------------------------------------------------------------------
@@ -62,6 +76,8 @@ bool work_runtime_store(runtime *r, uint32_t i, bus_mono now, bool last)
         a->progress.end = true;
         a->dirty = a->at_once = true;
     }
+    if (r->last_input.seq && !r->plan.hyp)
+        a->progress.seen = r->last_input;
     work_actor_snapshot(a, now, last);
     a->at_once = a->at_once || last;
     bus_err err = work_actor_store(a, r->conn, done, now);
@@ -207,6 +223,8 @@ static void tick(runtime *r)
     if (bus_mono_since(now, r->ticked_at).ns < BUS_SPAN_MS(TICK_MS).ns)
         return;
     r->ticked_at = now;
+    if (passed(now, r->trouble_at, TROUBLE_OVER_MS))
+        work_runtime_tell_goes(r);
     if (!work_runtime_confirm_input(r))
         return; // nor is progress stored
     work_outbox_poll(r->outbox);
@@ -250,6 +268,10 @@ static void take_turn(runtime *r)
         break;
     case WORK_FEED_IDLE:
         work_outbox_poll(r->outbox);
+        break;
+    case WORK_FEED_ANEW: // what is there now, and what of it was fed, is found out by beginning
+        bus_error("feed: %s", bus_err_text());
+        work_runtime_leave(r, WORK_EXIT_AGAIN);
         break;
     case WORK_FEED_ERROR:
         work_runtime_complain(r, "feed", bus_err_text());

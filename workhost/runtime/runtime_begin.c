@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bus/nats/credit.h"
 #include "workhost/runtime/runtime_impl.h"
 
 // Repeats a request of the bus until it is answered, for one that fails because the broker is away.
@@ -36,15 +37,39 @@ static uint64_t last_output(runtime *r)
     return seq;
 }
 
-static bus_seq_range act_range(runtime *r)
+bus_mark work_runtime_seen(const runtime *r)
 {
-    bus_seq_range range = {0};
+    bus_mark seen = {0};
+    for (uint32_t i = 0; i < r->count; i++) {
+        if (r->actors[i].progress.seen.seq > seen.seq)
+            seen = r->actors[i].progress.seen;
+    }
+    return seen;
+}
+
+// No stream at all counts as an empty one while nobody was ever fed from it; after that it is waited for.
+static work_source source_now(runtime *r)
+{
+    work_source act = {{1, 0}, false};
+    bus_mark seen = work_runtime_seen(r);
     bus_err err;
+    bool was_fed = false;
+    for (uint32_t i = 0; i < r->count; i++)
+        was_fed = was_fed || *r->actors[i].progress.session;
     do {
-        range = (bus_seq_range){0};
-        err = bus_stream_range(r->conn, "ACT", &range);
-    } while (err != BUS_ENOTFOUND && retry_later(r, err, "asking for ACT"));
-    return err ? (bus_seq_range){1, 0} : range;
+        bus_holds holds = BUS_HOLDS_YES;
+        err = bus_stream_range(r->conn, "ACT", &act.range);
+        if (!err && (holds = bus_stream_holds(r->conn, "ACT", seen)) == BUS_HOLDS_NOT_KNOWN)
+            err = BUS_EUNAVAILABLE;
+        act.another = holds == BUS_HOLDS_NO;
+    } while ((was_fed || err != BUS_ENOTFOUND) && retry_later(r, err, "asking for ACT"));
+    if (err)
+        return (work_source){{1, 0}, false};
+    if (act.another)
+        bus_error("%s", bus_err_text());
+    else
+        r->last_input = seen;
+    return act;
 }
 
 void work_runtime_report_reset(runtime *r, const work_actor *a, bus_seq_range lost)
@@ -78,12 +103,14 @@ void work_runtime_report_reset(runtime *r, const work_actor *a, bus_seq_range lo
 void work_runtime_begin(runtime *r)
 {
     uint64_t out_seq = last_output(r), known_from = out_seq;
-    bus_seq_range act = r->plan.hyp ? (bus_seq_range){0} : act_range(r);
+    work_source act = {0};
+    if (!r->plan.hyp)
+        act = source_now(r);
     for (uint32_t i = 0; i < r->count && work_runtime_going(r); i++) {
         work_actor *a = &r->actors[i];
         bus_seq_range lost = {0};
         bus_err err = r->plan.hyp ? work_actor_resume_run(a)
-                                  : work_actor_begin_session(a, act, out_seq, &lost);
+                                  : work_actor_begin_session(a, &act, out_seq, &lost);
         if (err) {
             work_runtime_tell_failed(r, a->spec->name);
             return;
@@ -135,10 +162,15 @@ bus_err work_runtime_open_feed(runtime *r)
 {
     const char *filters[WORK_PLAN_WORKERS_MAX * WORK_INPUTS_MAX];
     size_t count = 0;
-    char name[80];
+    char name[80], all[BUS_SUBJECT_BUF];
     for (uint32_t i = 0; i < r->count; i++) {
         for (uint32_t k = 0; k < r->actors[i].spec->input_count; k++)
             filters[count++] = r->actors[i].filter[k];
+    }
+    if (r->plan.hyp && count > BUS_CREDIT_FILTERS_MAX) { // each actor still takes only its own
+        snprintf(all, sizeof all, "hyp.%s.exchange.>", r->plan.selector);
+        filters[0] = all;
+        count = 1;
     }
     snprintf(name, sizeof name, "scenario-%s", r->plan.scenario);
     uint64_t position = work_runtime_position(r);

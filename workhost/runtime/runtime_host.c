@@ -58,6 +58,23 @@ static void tell_host(json_t *message)
     json_decref(message);
 }
 
+void work_runtime_tell_waits(runtime *r, const char *what, const char *why)
+{
+    char text[300];
+    snprintf(text, sizeof text, "%s: %s", what, why);
+    r->waits_told = true;
+    tell_host(json_pack("{s:s,s:s}", "state", "waits", "error", text));
+}
+
+void work_runtime_tell_goes(runtime *r)
+{
+    if (!r->waits_told)
+        return;
+    r->waits_told = false;
+    bus_info("goes on");
+    tell_host(json_pack("{s:s}", "state", "goes"));
+}
+
 void work_runtime_tell_failed(runtime *r, const char *worker)
 {
     bus_error("worker %s cannot run: %s", worker, bus_err_text());

@@ -27,6 +27,8 @@ typedef struct work_runtime {
         confirmed_epoch; // of the connection: since then the store was seen to hold what we know
     bool went_back;      // it does not: a new session is to begin
     bus_mono ticked_at, complained_at, passed_at;
+    bus_mono trouble_from, trouble_at; // of what is complained of: since when, and the last time
+    bool waits_told;
     int exit_code; // set when the loop is to end
     bool leaving;
 } runtime;
@@ -35,12 +37,13 @@ typedef struct work_runtime {
 void work_runtime_leave(runtime *r, int exit_code); // the loop ends; the first code counts
 bool work_runtime_going(const runtime *r);          // neither leaving nor told to stop
 void work_runtime_rest(int ms);
-// A condition that may last is said once in a while, not in every turn.
+// A condition that may last is said once in a while, not in every turn; the host hears of one that lasts.
 void work_runtime_complain(runtime *r, const char *what, const char *why);
 bool work_runtime_store(runtime *r, uint32_t index, bus_mono now, bool last);
 
 // --- runtime_begin.c: sessions, runs, gaps ---------------------------------------------------------------
 void work_runtime_recall(runtime *r);
+bus_mark work_runtime_seen(const runtime *r); // act: the highest that its actors' progress tells of
 void work_runtime_begin(runtime *r);
 void work_runtime_store_beginnings(runtime *r);
 bus_err work_runtime_open_feed(runtime *r);
@@ -60,6 +63,8 @@ void work_runtime_begin_anew(runtime *r);
 bus_err work_runtime_read_plan(runtime *r);
 bool work_runtime_host_gone(void);
 void work_runtime_tell_online(runtime *r);
+void work_runtime_tell_waits(runtime *r, const char *what, const char *why);
+void work_runtime_tell_goes(runtime *r); // nothing when it was not told to wait
 void work_runtime_tell_failed(runtime *r, const char *worker); // with bus_err_text
 void work_runtime_tell_retry(runtime *r, uint32_t index, uint64_t seq, const char *why);
 

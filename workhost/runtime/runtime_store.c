@@ -95,6 +95,10 @@ void work_runtime_begin_anew(runtime *r)
     bus_err err = open_outbox(r);
     if (!err)
         recall_but_session(r);
+    // Progress that is stored still and tells of more than ACT holds: ACT alone is another one, and none of our
+    // sequences counts in it.
+    if (!err && bus_stream_holds(r->conn, "ACT", work_runtime_seen(r)) != BUS_HOLDS_YES)
+        err = BUS_EDATALOSS;
     if (!err && work_runtime_going(r))
         err = work_outbox_last_seq(r->outbox, &out_seq);
     if (!err && work_runtime_going(r))

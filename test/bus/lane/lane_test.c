@@ -199,6 +199,76 @@ Test(subject, matches_as_the_broker_does)
                   "%s on %s", matches[i].pattern, matches[i].subject);
 }
 
+static const struct {
+    const char *a, *b, *join; // join NULL: they do not overlap
+} pairs[] = {
+    {"a.b", "a.b", "a.b"},
+    {"a.b", "a.c", NULL},
+    {"a.b", "a", NULL},
+    {"a", "a.>", NULL},
+    {"*", "a.b", NULL},
+    {"*.*", "a", NULL},
+    {"a.*", "a.b", "a.*"},
+    {"a.>", "a.b.c", "a.>"},
+    {">", "*", ">"},
+    {"a.*.c", "a.b.*", "a.*.*"},
+    {"a.*.c", "a.b.>", "a.*.>"},
+    {"act.exchange.binance.*.tape.>", "act.exchange.*.trade.>", "act.exchange.*.*.>"},
+    {"*.b.c", "a.>", "*.>"},
+    {"a.b.*.d", "a.*.c.e", NULL},
+};
+
+Test(subject, two_patterns_overlap_where_a_subject_matches_both)
+{
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        bus_view a = v(pairs[i].a), b = v(pairs[i].b);
+        bool overlap = pairs[i].join != NULL;
+        char ab[BUS_SUBJECT_BUF], ba[BUS_SUBJECT_BUF];
+        cr_expect(bus_subject_overlap(a, b) == overlap && bus_subject_overlap(b, a) == overlap,
+                  "%s and %s", pairs[i].a, pairs[i].b);
+        if (!overlap)
+            continue;
+        cr_expect_eq(bus_subject_join(ab, a, b), strlen(pairs[i].join));
+        bus_subject_join(ba, b, a);
+        cr_expect_str_eq(ab, pairs[i].join);
+        cr_expect_str_eq(ba, pairs[i].join);
+    }
+}
+
+// All patterns and subjects of up to three tokens of a small alphabet: overlap and join are what matching says.
+Test(subject, joins_match_all_that_either_pattern_does)
+{
+    static const char *const tokens[] = {"", "a", "b", "*", ">"};
+    char pattern[160][8];
+    size_t count = 0;
+    for (int n = 0; n < 125; n++) {
+        const char *t[] = {tokens[n / 25], tokens[n / 5 % 5], tokens[n % 5]};
+        char *out = pattern[count];
+        snprintf(out, sizeof *pattern, "%s%s%s%s%s", t[0], *t[1] ? "." : "", t[1], *t[2] ? "." : "",
+                 t[2]);
+        count += bus_subject_check(v(out), true) == BUS_OK;
+    }
+    for (size_t i = 0; i < count; i++)
+        for (size_t k = 0; k < count; k++) {
+            bus_view a = v(pattern[i]), b = v(pattern[k]);
+            char joined[BUS_SUBJECT_BUF] = "";
+            bool meet = false;
+            if (bus_subject_overlap(a, b))
+                bus_subject_join(joined, a, b);
+            cr_assert(strlen(joined) <= a.len && strlen(joined) <= b.len);
+            for (size_t s = 0; s < count; s++) {
+                bus_view subject = v(pattern[s]);
+                if (bus_subject_check(subject, false))
+                    continue;
+                bool in_a = bus_subject_match(a, subject), in_b = bus_subject_match(b, subject);
+                meet = meet || (in_a && in_b);
+                cr_assert(!*joined || !(in_a || in_b) || bus_subject_match(v(joined), subject),
+                          "%s of %s, %s misses %s", joined, pattern[i], pattern[k], pattern[s]);
+            }
+            cr_assert_eq(meet, bus_subject_overlap(a, b), "%s, %s", pattern[i], pattern[k]);
+        }
+}
+
 Test(subject, wildcards_are_whole_tokens_and_only_where_allowed)
 {
     test_ok(bus_subject_check(v("a.*.>"), true));

@@ -137,6 +137,47 @@ Test(reader, several_filters_are_no_gaps, .init = setup, .fini = teardown)
     bus_reader_close(reader);
 }
 
+// act.a.1, act.a.2, act.b.1, act.b.2 and act.c.2, five times over: sequences 5 i + 1 … 5 i + 5.
+static void expect_of_five(const char *const *filters, size_t count, const char *wanted)
+{
+    bus_reader *reader = given_reader((bus_reader_opts){.filters = filters, .filter_count = count});
+    for (uint64_t i = 0; i < 5; i++)
+        for (const char *digit = wanted; *digit; digit++)
+            expect_record(reader, 5 * i + (uint64_t)(*digit - '0'));
+    bus_record record;
+    bus_seq_range gap;
+    cr_assert_eq(bus_reader_next(reader, BUS_SPAN_S(5), &record, &gap), BUS_READER_CAUGHT_UP);
+    bus_reader_close(reader);
+}
+
+Test(reader, filters_may_overlap, .init = setup, .fini = teardown)
+{
+    static const char *const subjects[] = {"act.a.1", "act.a.2", "act.b.1", "act.b.2", "act.c.2"};
+    for (int i = 0; i < 25; i++)
+        given_records(conn, "ACT", subjects[i % 5], 1, 10);
+    expect_of_five((const char *[]){"act.a.1", "act.b.1", "act.a.1"}, 3, "13");
+    expect_of_five((const char *[]){"act.a.1", "act.a.>", "act.*.1"}, 3, "123");
+    expect_of_five((const char *[]){"act.a.*", "act.*.1", "act.c.2"}, 3, "1235");
+    expect_of_five((const char *[]){"act.b.>", ">"}, 2, "12345");
+}
+
+// What was read to find the wanted ones is no news: not a second CAUGHT_UP, and never a gap.
+Test(reader, what_only_wider_filters_match_is_not_told, .init = setup, .fini = teardown)
+{
+    const char *filters[] = {"act.a.*", "act.*.1"};
+    bus_record record;
+    bus_seq_range gap;
+    given_records(conn, "ACT", "act.a.2", 1, 10);
+    bus_reader *reader = given_reader((bus_reader_opts){.filters = filters, .filter_count = 2});
+    expect_record(reader, 1);
+    cr_assert_eq(bus_reader_next(reader, BUS_SPAN_S(5), &record, &gap), BUS_READER_CAUGHT_UP);
+    given_records(conn, "ACT", "act.b.2", 50, 10);
+    given_records(conn, "ACT", "act.b.1", 1, 10);
+    cr_assert_eq(bus_reader_next(reader, BUS_SPAN_S(15), &record, &gap), BUS_READER_RECORD);
+    cr_assert_eq(record.seq, 52);
+    bus_reader_close(reader);
+}
+
 Test(reader, begins_at_a_store_time, .init = setup, .fini = teardown)
 {
     given_records(conn, "ACT", "act.a", 5, 10);
