@@ -1,6 +1,9 @@
 // lane export: a scenario's events, or a stream's, as JSON lines. Source: schemas/specs/cli.md, "lane export".
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "bus/nats/stream.h"
@@ -73,7 +76,7 @@ static bus_err print_events(bus_reader *reader, uint64_t last)
             err = bus_fail(BUS_ETIMEOUT, "no answer for 5 s after sequence %llu",
                            (unsigned long long)bus_reader_seq(reader));
         if (!err && lane_interrupted())
-            err = bus_fail(BUS_ECANCELLED, "interrupted: the file is not complete");
+            err = bus_fail(BUS_ECANCELLED, "interrupted");
     }
     bus_scratch_release(&scratch);
     return err;
@@ -101,21 +104,52 @@ static bus_err export_source(lane_cli *cli, source *s)
     return err;
 }
 
+// The file is written beside its name and gets it when it is whole. What is no plain file (a pipe, a
+// device) is written as it stands.
+typedef struct {
+    const char *path; // NULL: stdout
+    char part[PATH_MAX];
+} output;
+
+static bus_err open_output(output *out, const char *path)
+{
+    struct stat there;
+    *out = (output){.path = path};
+    if (!path)
+        return BUS_OK;
+    if (stat(path, &there) || S_ISREG(there.st_mode)) {
+        if (snprintf(out->part, sizeof out->part, "%s.part", path) >= (int)sizeof out->part)
+            return bus_fail(BUS_EINVAL, "'%.60s…': the path is too long", path);
+    }
+    const char *written = *out->part ? out->part : path;
+    return freopen(written, "w", stdout) ? BUS_OK
+                                         : bus_fail(BUS_EIO, "'%s': %s", written, strerror(errno));
+}
+
+static bus_err close_output(const output *out, bus_err err)
+{
+    if (!out->path || !*out->part)
+        return err == BUS_EIO && out->path ? bus_note(err, "'%s' is not complete", out->path) : err;
+    if (!err && rename(out->part, out->path))
+        err = bus_fail(BUS_EIO, "%s", strerror(errno));
+    if (err)
+        unlink(out->part);
+    return err ? bus_note(err, "'%s' is not written", out->path) : BUS_OK;
+}
+
 static int run_export(lane_cli *cli)
 {
     source s = {.scenario = NULL};
-    const char *path = lane_opt(cli, "output", NULL);
+    output out;
     bus_err err = read_source(cli, &s);
     if (!err)
         err = lane_connect(cli);
-    if (!err && path && !freopen(path, "w", stdout))
-        err = bus_fail(BUS_EIO, "'%s': %s", path, strerror(errno));
-    if (!err)
+    if (!err && !(err = open_output(&out, lane_opt(cli, "output", NULL)))) {
         err = export_source(cli, &s);
-    if (!err)
-        err = lane_flush();
-    if (err == BUS_EIO && path)
-        bus_note(err, "'%s' is not complete", path);
+        if (!err)
+            err = lane_flush();
+        err = close_output(&out, err);
+    }
     if (err) {
         lane_fail(cli, err);
         return NO_EXPORT;

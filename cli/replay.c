@@ -62,6 +62,17 @@ static void print_bar(const json_t *info)
            text_of(info, "slowest"));
 }
 
+// Whom play waits for: those that have not joined, else who is furthest behind.
+static void print_waits(const json_t *info)
+{
+    size_t i;
+    const json_t *name;
+    json_array_foreach(json_object_get(info, "awaited"), i, name)
+        printf("%s%s", i ? ", " : ", waits for ", json_string_value(name));
+    if (i == 0 && *text_of(info, "slowest"))
+        printf(", waits for %s", text_of(info, "slowest"));
+}
+
 // The position before the first event is the one before the range: for people, none.
 static void print_line(const json_t *info)
 {
@@ -69,15 +80,34 @@ static void print_line(const json_t *info)
     char position[24] = "none";
     if (at >= first)
         snprintf(position, sizeof position, "%llu", (unsigned long long)at);
-    printf("%s %s: %s of %llu..%llu, %llu events, %.0f/s%s%s\n", text_of(info, "selector"),
+    printf("%s %s: %s of %llu..%llu, %llu events, %.0f/s", text_of(info, "selector"),
            text_of(info, "state"), position, (unsigned long long)first,
            (unsigned long long)number_of(info, "lastSeq"),
            (unsigned long long)number_of(info, "sent"),
-           json_number_value(json_object_get(info, "eventsPerS")),
-           text_of(info, "message")[0] ? ": " : "", text_of(info, "message"));
+           json_number_value(json_object_get(info, "eventsPerS")));
+    if (number_of(info, "skipped"))
+        printf(", %llu passed over", (unsigned long long)number_of(info, "skipped"));
+    if (number_of(info, "missing"))
+        printf(", %llu not stored any more", (unsigned long long)number_of(info, "missing"));
+    if (!has_ended(info))
+        print_waits(info);
+    printf("%s%s\n", *text_of(info, "message") ? ": " : "", text_of(info, "message"));
 }
 
-static void show_progress(const lane_cli *cli, const json_t *info)
+// What a line says, but for the rate.
+static bool says_the_same(const json_t *info, const json_t *last)
+{
+    static const char *const said[] = {"state",   "position", "sent",
+                                       "awaited", "slowest",  "message"};
+    bool same = last != NULL;
+    for (size_t i = 0; i < sizeof said / sizeof *said && same; i++) {
+        const json_t *now = json_object_get(info, said[i]), *then = json_object_get(last, said[i]);
+        same = now == then || json_equal(now, then);
+    }
+    return same;
+}
+
+static void show_progress(const lane_cli *cli, const json_t *info, const json_t *last)
 {
     if (cli->json) {
         lane_json_line(json_deep_copy(info));
@@ -87,7 +117,7 @@ static void show_progress(const lane_cli *cli, const json_t *info)
             putchar('\n');
             print_line(info);
         }
-    } else {
+    } else if (!says_the_same(info, last)) {
         print_line(info);
     }
     fflush(stdout);
@@ -115,7 +145,7 @@ static bus_err follow(lane_cli *cli, const char *selector, json_t **last)
         item = NULL;
         if (!info)
             continue;
-        show_progress(cli, info);
+        show_progress(cli, info, *last);
         json_decref(*last);
         *last = info;
         if (has_ended(info))

@@ -468,8 +468,12 @@ static void turn(store_player *p)
     check_start(p, bus_now_mono());
     bool more = may_play(p) && play(p);
     bus_mono now = bus_now_mono();
-    if (p->range_over && bus_credit_all_done(p->credit))
+    if (p->range_over && bus_credit_all_done(p->credit)) {
+        if (bus_credit_sent(p->credit) == 0 && !*p->info.message)
+            snprintf(p->info.message, sizeof p->info.message,
+                     "no event of act.exchange.> in this range");
         set_state(p, STORE_REPLAY_FINISHED);
+    }
     if (store_replay_is_end(p->info.state))
         return;
     if (bus_credit_watermark_due(p->credit, now))

@@ -53,12 +53,25 @@ static void take_report(store_player *p, const bus_msg *msg)
                  BUS_VIEW_ARG(bus_msg_subject(msg)), bus_err_text());
 }
 
+// Is it in a list like "participants lapsed: a, b"?
+static bool names(const char *list, bus_view name)
+{
+    for (const char *at = list; (at = memmem(at, strlen(at), name.ptr, name.len)); at++) {
+        char end = at[name.len];
+        if (at != list && at[-1] == ' ' && (end == ',' || end == '\0'))
+            return true;
+    }
+    return false;
+}
+
 static void name_lapsed(void *ctx, bus_view name)
 {
     store_player *p = ctx;
     size_t len = strlen(p->info.message);
     bus_warn("replay on '%s': participant '%.*s' lapsed: it fell silent", p->info.selector,
              BUS_VIEW_ARG(name));
+    if (names(p->info.message, name)) // it came back, and fell silent again
+        return;
     snprintf(p->info.message + len, sizeof p->info.message - len, "%s%.*s",
              len ? ", " : "participants lapsed: ", BUS_VIEW_ARG(name));
     p->info.change++;
@@ -175,6 +188,8 @@ void store_player_picture(store_player *p, bus_mono now)
     p->info.missing = p->source.missing;
     p->info.events_per_s = rate(p, now);
     store_player_missing(p, missing, sizeof missing);
+    if (p->info.state == STORE_REPLAY_FINISHED || p->info.state == STORE_REPLAY_STOPPED)
+        memset(p->info.awaited, 0, sizeof p->info.awaited);
     picture_members(p);
     p->blocked = false;
 }

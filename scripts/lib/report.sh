@@ -120,7 +120,7 @@ report_close() {
 tests_c() {
     local preset=$1 prefix=$2 program
     while read -r program; do
-        [ -z "$program" ] || report_pool "$prefix$program" report_run "$prefix$program" "build/$preset/test/$program"
+        [ -z "$program" ] || report_pool "$prefix$program" report_run "$prefix$program" ${tests_under:-} "build/$preset/test/$program"
     done <"build/$preset/test/programs"
     report_pool_wait
 }

@@ -45,19 +45,22 @@ def test_a_verb_ends_when_nobody_reads_it_any_more(recorded, args):
 
 @pytest.mark.skipif(not shutil.which("strace"), reason="no strace")
 @pytest.mark.parametrize("error", ["ENOSPC", "EIO"])
-def test_an_export_whose_nth_write_fails_says_that_it_is_not_complete(recorded, tmp_path, error):
-    path, failed = tmp_path / "export", 0
-    whole = lane(recorded, "export", "--stream", "S", "-o", str(path), stdout=subprocess.DEVNULL)
-    assert whole.returncode == 0, whole
-    size = path.stat().st_size
+def test_an_export_whose_nth_write_fails_leaves_what_was_there(recorded, tmp_path, error):
+    path, part, failed = tmp_path / "export", tmp_path / "export.part", 0
+    args = ["export", "--stream", "S", "-o", str(path)]
+    assert lane(recorded, *args, stdout=subprocess.DEVNULL).returncode == 0
+    whole = path.read_bytes()
     for n in (1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144):
-        under = ["strace", "-f", "-qq", "-o", "/dev/null", "-P", path, "-e", f"inject=write:error={error}:when={n}"]
-        done = lane(recorded, "export", "--stream", "S", "-o", str(path), stdout=subprocess.DEVNULL, under=under)
+        path.write_text("what stood there before")
+        under = ["strace", "-f", "-qq", "-o", "/dev/null", "-P", part, "-e", f"inject=write:error={error}:when={n}"]
+        done = lane(recorded, *args, stdout=subprocess.DEVNULL, under=under)
+        assert not part.exists()
         if done.returncode == 0:
-            assert path.stat().st_size == size
+            assert path.read_bytes() == whole
             break
         failed += 1
-        assert f"'{path}' is not complete" in done.stderr, done
+        assert done.returncode == 2 and f"'{path}' is not written" in done.stderr, done
+        assert path.read_text() == "what stood there before"
     assert failed >= 5
 
 

@@ -10,7 +10,7 @@ import subprocess
 import time
 
 import pytest
-from support.places import BUILD, PATIENCE
+from support.places import BUILD, PATIENCE, program
 from support.process import Process
 from support.services import (EXISTS, INVALID, NOT_FOUND, OUT_OF_RANGE, PRECONDITION, ServiceError, call, wait_replay)
 
@@ -127,7 +127,7 @@ def test_a_participant_that_falls_silent_is_named_and_no_longer_waited_for(stack
     call(bus, "Replay.Resume", selector="mon")
     assert alive.result()["events"] == 30_000
     info = wait_replay(bus, "mon", "finished")
-    assert "silent" in info["message"] and "alive" not in info["message"]
+    assert info["message"] == "participants lapsed: silent"
     assert {p["name"]: p["state"] for p in info["participants"]} == {"silent": "lapsed", "alive": "joined"}
 
 
@@ -288,6 +288,28 @@ def test_a_scenario_whose_runtime_does_not_join_fails_the_replay_and_is_named(st
     runtime = Check(stack, "mon", "scenario-bt1")
     assert runtime.result()["events"] == 100
     assert wait_replay(bus, "mon", "finished")["sent"] == "100"
+
+
+def test_waiting_without_a_terminal_says_whom_it_waits_for_and_each_state_once(stack, stored, bus):
+    write(stack.broker, 50_000)
+    call(bus, "Scenarios.Create", id="bt1", market={"lane": "hyp", "selector": "mon"})
+    told = Process([program("lane"), "replay", "start", "ACT", "--selector", "mon", "--scenario", "bt1", "--wait",
+                    "--join-timeout", "60s"], stack.folder / "told.log", env=stack.environment())
+    told.wait_line(r"mon starting: none of 1\.\.50000, 0 events, 0/s, waits for scenario-bt1")
+    time.sleep(3)
+    assert len(told.output().splitlines()) == 1, told.output()
+    assert Check(stack, "mon", "scenario-bt1").result()["events"] == 50_000
+    assert told.wait(30) == 0
+    assert told.output().splitlines()[-1].startswith("mon finished: 50000 of 1..50000, 50000 events"), told.output()
+    info = call(bus, "Replay.Get", selector="mon")
+    assert (info["state"], info["awaited"], info["message"]) == ("finished", [], "")
+
+
+def test_a_replay_of_what_is_no_market_says_so(stack, stored, bus):
+    bus.call(bus.js.add_stream(name="OTHER", subjects=["other.>"]))
+    bus.call(bus.js.publish("other.a", b"hello"))
+    told = stack.lane("replay", "start", "OTHER", "--selector", "mon", "--wait").stdout
+    assert re.search(r"^mon finished: .* 0 events, 0/s: no event of act\.exchange\.> in this range$", told, re.MULTILINE), told
 
 
 def test_a_stored_that_was_killed_says_so_in_the_record_and_a_new_start_works(stack, stored, bus):
