@@ -316,7 +316,6 @@ Test(record_memory, files_are_taken_whole_or_not_at_all)
                                     .run = put_code,
                                     .ctx = (void *)given_file("code.so", "hello"),
                                     .allocations_min = 3,
-                                    .library_keeps = 2,
                                     .can_do_without = true,
                                     .may_end = true});
 }

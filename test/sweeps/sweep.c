@@ -11,7 +11,7 @@
 #include "test/support/alloc/alloc.h"
 #include "test/support/test.h"
 
-enum { ALLOCATIONS_MAX = 100000, WORDS = 4096 };
+enum { ALLOCATIONS_MAX = 100000, WORDS = 4096, LIBRARY_KEEPS_MAX = 20 };
 
 typedef enum {
     REACHED,
@@ -41,18 +41,38 @@ static bool of_memory(bus_err err)
     return err == BUS_ENOMEM || (err == BUS_EIO && strstr(bus_err_text(), strerror(ENOMEM)));
 }
 
-static outcome try_once(const sweep_case *c, int n, failing fail)
+// Runs with one that fails. *kept: blocks that are more than before.
+static bus_err run_failing(const sweep_case *c, int n, failing fail, bool *reached, int64_t *kept)
 {
     int64_t before = alloc_blocks();
     fail(n);
     bus_err err = c->run(c->ctx);
-    bool reached = alloc_failed();
+    *reached = alloc_failed();
     alloc_fail_at(0);
+    *kept = alloc_blocks() - before;
+    return err;
+}
+
+// A library may keep something at its first failures (OpenSSL: the thread's ring of 16 errors with their
+// texts): a leak is what is kept each time.
+static bool leaks(const sweep_case *c, int n, failing fail, int64_t kept)
+{
+    bool reached;
+    for (int times = 0; kept > 0 && times < LIBRARY_KEEPS_MAX; times++)
+        run_failing(c, n, fail, &reached, &kept);
+    return kept != 0;
+}
+
+static outcome try_once(const sweep_case *c, int n, failing fail)
+{
+    bool reached;
+    int64_t kept;
+    bus_err err = run_failing(c, n, fail, &reached, &kept);
     if (reached && !of_memory(err) && !(c->can_do_without && !err))
         return wrong(c, n, fail, bus_err_name(err));
     if (!reached && err)
         return wrong(c, n, fail, "nothing failed, and yet it is an error");
-    if (alloc_blocks() < before || alloc_blocks() > before + c->library_keeps)
+    if (leaks(c, n, fail, kept))
         return wrong(c, n, fail, "blocks are kept");
     if (reached && c->run(c->ctx) != BUS_OK)
         return wrong(c, n, fail, "it is not possible again");

@@ -15,7 +15,6 @@ typedef struct {
     bus_err (*run)(void *ctx);
     void *ctx;
     int allocations_min; // fewer, and the operation is not the one that was meant
-    int library_keeps; // blocks that a library may keep after its first error (OpenSSL's queue of them)
     bool can_do_without; // a failure may also be made up for: BUS_OK
     bool may_end;        // by bus_memory_out: each n gets a process of its own
 } sweep_case;

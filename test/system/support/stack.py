@@ -37,6 +37,12 @@ class Daemon(Process):
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines
                    if line.startswith((name + " ", name + "{")))
 
+    def wait_metric(self, name: str, value: float, timeout: float = 20):
+        end = time.monotonic() + timeout * PATIENCE
+        while self.metric(name) != value:
+            assert time.monotonic() < end, f"{name} is {self.metric(name)}, not {value}"
+            time.sleep(0.05)
+
     def wait_ready(self, timeout: float = 10):
         end = time.monotonic() + timeout * PATIENCE
         while True:
