@@ -4,6 +4,7 @@
 
 #include "bus/base/kill_point.h"
 #include "bus/base/log.h"
+#include "bus/nats/answer.h"
 #include "bus/nats/api.h"
 #include "bus/nats/publisher_impl.h"
 
@@ -160,18 +161,11 @@ static bool take_u64(bus_view *from, const char *key, uint64_t *value)
     return bus_view_u64((bus_view){first, (size_t)(at - first)}, value);
 }
 
-// {"type":"ack","seq":500,"msgs":500}
-static bool take_ack(bus_publisher *pub, bus_view payload)
+static void acked(bus_publisher *pub, uint64_t place, uint64_t step)
 {
-    static const char start[] = "{\"type\":\"ack\"";
-    uint64_t place, step;
-    if (payload.len < sizeof start || memcmp(payload.ptr, start, sizeof start - 1) != 0 ||
-        !take_u64(&payload, "\"seq\":", &place) || !take_u64(&payload, "\"msgs\":", &step))
-        return false;
     bus_batch_acked(&pub->batch, &pub->window, place, (uint32_t)step);
     if (place)
         pub->why[0] = '\0';
-    return true;
 }
 
 static void refused(bus_publisher *pub, uint64_t place, int code)
@@ -208,6 +202,9 @@ static void take_json(bus_publisher *pub, uint64_t place, bus_view payload)
         if (type) // of a message in the middle: it says which
             place = (uint64_t)json_integer_value(json_object_get(answer, "seq"));
         refused(pub, place, code);
+    } else if (type && strcmp(type, "ack") == 0) { // not in the usual form
+        acked(pub, (uint64_t)json_integer_value(json_object_get(answer, "seq")),
+              (uint64_t)json_integer_value(json_object_get(answer, "msgs")));
     } else if (json_is_integer(count)) {
         bus_batch_was_ended(&pub->batch, &pub->window, (uint64_t)json_integer_value(count),
                             (uint64_t)json_integer_value(json_object_get(answer, "seq")));
@@ -217,12 +214,17 @@ static void take_json(bus_publisher *pub, uint64_t place, bus_view payload)
 
 static void take_batch(bus_publisher *pub, bus_view tail, const bus_msg *msg)
 {
-    uint64_t place;
+    uint64_t place, step;
     bus_view payload = bus_msg_payload(msg);
     bool ours = tail.len > pub->name_len && pub->name_len &&
                 memcmp(tail.ptr, pub->name, pub->name_len) == 0;
-    if (!ours || (pub->batch.state != BUS_BATCH_OPEN && pub->batch.state != BUS_BATCH_ENDING) ||
-        take_ack(pub, payload) || !take_u64(&tail, ".fail.", &place))
+    if (!ours || (pub->batch.state != BUS_BATCH_OPEN && pub->batch.state != BUS_BATCH_ENDING))
+        return;
+    if (bus_answer_read_batch(&place, &step, payload)) {
+        acked(pub, place, step);
+        return;
+    }
+    if (!take_u64(&tail, ".fail.", &place))
         return;
     if (payload.len == 0 && bus_msg_no_responders(msg)) {
         bus_fail(BUS_EUNAVAILABLE, "no stream records '%s'", pub->owned);

@@ -4,6 +4,7 @@
 
 #include "bus/base/kill_point.h"
 #include "bus/base/log.h"
+#include "bus/nats/answer.h"
 #include "bus/nats/api.h"
 #include "bus/nats/publisher_impl.h"
 
@@ -35,27 +36,6 @@ static void declined(bus_publisher *pub, uint64_t number, const char *words)
     bus_window_declined(&pub->window, number);
 }
 
-// Anything but the usual answer.
-static void take_odd(bus_publisher *pub, uint64_t number, bus_view payload)
-{
-    json_error_t bad;
-    json_t *answer = json_loadb(payload.ptr ? payload.ptr : "", payload.len, 0, &bad);
-    int err_code = 0;
-    if (answer && bus_api_error(answer, &err_code) == BUS_OK) {
-        const json_t *seq = json_object_get(answer, "seq");
-        if (json_is_integer(seq))
-            bus_window_stored(&pub->window, number, (uint64_t)json_integer_value(seq),
-                              json_is_true(json_object_get(answer, "duplicate")));
-        else
-            declined(pub, number, "an answer without a sequence");
-    } else if (err_code == ERR_MESSAGE_TOO_LARGE || err_code == ERR_HEADER_TOO_LARGE) {
-        bus_window_refused(&pub->window, number, BUS_ELIMIT, bus_err_text());
-    } else {
-        declined(pub, number, answer ? bus_err_text() : "an answer that is no JSON");
-    }
-    json_decref(answer);
-}
-
 static void remember(bus_publisher *pub, bus_view stream, uint64_t seq)
 {
     if (seq > pub->last_seq)
@@ -66,40 +46,48 @@ static void remember(bus_publisher *pub, bus_view stream, uint64_t seq)
     bus_view_copy(stream, pub->stream, sizeof pub->stream);
 }
 
-// {"stream":"ACT","seq":42} and perhaps ,"duplicate": true. Nothing is allocated for it.
-static bool take_usual(bus_publisher *pub, uint64_t number, bus_view payload)
+// The answer of a message that is recorded.
+static void stored(bus_publisher *pub, uint64_t number, const bus_answer *answer)
 {
-    static const char start[] = "{\"stream\":\"", key[] = "\"seq\":";
-    if (payload.len < sizeof start || memcmp(payload.ptr, start, sizeof start - 1) != 0)
-        return false;
-    const char *end = payload.ptr + payload.len;
-    const char *at = memmem(payload.ptr, payload.len, key, sizeof key - 1);
-    if (!at)
-        return false;
-    at += sizeof key - 1;
-    while (at < end && *at == ' ')
-        at++;
-    const char *first = at;
-    while (at < end && *at >= '0' && *at <= '9')
-        at++;
-    uint64_t seq;
-    if (!bus_view_u64((bus_view){first, (size_t)(at - first)}, &seq) || seq == 0)
-        return false;
-    bool duplicate = memmem(at, (size_t)(end - at), "\"duplicate\"", 11) != NULL;
-    bus_window_stored(&pub->window, number, seq, duplicate);
-    const char *name = payload.ptr + sizeof start - 1,
-               *quote = memchr(name, '"', (size_t)(end - name));
-    remember(pub, (bus_view){name, quote ? (size_t)(quote - name) : 0}, seq);
+    bus_window_stored(&pub->window, number, answer->seq, answer->duplicate);
+    remember(pub, answer->stream, answer->seq);
     pub->why[0] = '\0';
-    return true;
+}
+
+// Anything but the usual answer.
+static void take_odd(bus_publisher *pub, uint64_t number, bus_view payload)
+{
+    json_error_t bad;
+    json_t *answer = json_loadb(payload.ptr ? payload.ptr : "", payload.len, 0, &bad);
+    int err_code = 0;
+    if (answer && bus_api_error(answer, &err_code) == BUS_OK) {
+        const char *stream = json_string_value(json_object_get(answer, "stream"));
+        json_int_t seq = json_integer_value(json_object_get(answer, "seq"));
+        if (stream && seq > 0)
+            stored(pub, number,
+                   &(bus_answer){bus_view_of(stream), (uint64_t)seq,
+                                 json_is_true(json_object_get(answer, "duplicate"))});
+        else
+            declined(pub, number, "an answer without a sequence");
+    } else if (err_code == ERR_MESSAGE_TOO_LARGE || err_code == ERR_HEADER_TOO_LARGE) {
+        bus_window_refused(&pub->window, number, BUS_ELIMIT, bus_err_text());
+    } else {
+        declined(pub, number, answer ? bus_err_text() : "an answer that is no JSON");
+    }
+    json_decref(answer);
 }
 
 void bus_plain_answer(bus_publisher *pub, bus_view tail, const bus_msg *msg)
 {
     uint64_t number;
+    bus_answer answer;
     bus_view payload = bus_msg_payload(msg);
-    if (!bus_view_u64(tail, &number) || take_usual(pub, number, payload))
+    if (!bus_view_u64(tail, &number))
         return;
+    if (bus_answer_read(&answer, payload)) {
+        stored(pub, number, &answer);
+        return;
+    }
     if (payload.len > 0 || !bus_msg_no_responders(msg)) {
         take_odd(pub, number, payload);
         return;

@@ -200,8 +200,8 @@ static bus_slot *answered(bus_window *w, uint64_t number, bus_slot_state state)
 
 void bus_window_stored(bus_window *w, uint64_t number, uint64_t stream_seq, bool duplicate)
 {
-    bus_slot *slot = answered(w, number, BUS_SLOT_STORED);
-    if (!slot)
+    bus_slot *slot = bus_window_slot(w, number);
+    if (!slot || slot->tries == 0 || !answered(w, number, BUS_SLOT_STORED))
         return;
     slot->stream_seq = stream_seq;
     slot->duplicate = duplicate;

@@ -85,7 +85,7 @@ bool bus_window_oldest(const bus_window *w, bus_mono *since);
 // bus_window_tried: since when the oldest message that is queued after a try waits; false when none does.
 bool bus_window_tried(const bus_window *w, bus_mono *since);
 
-// --- answers: unknown and repeated numbers are ignored -----------------------------------------------------
+// --- answers: unknown and repeated numbers are ignored, and that something is stored which was never sent ---
 void bus_window_stored(bus_window *w, uint64_t number, uint64_t stream_seq, bool duplicate);
 void bus_window_refused(bus_window *w, uint64_t number, bus_err err, const char *words); // for good
 void bus_window_declined(bus_window *w, uint64_t number);                                // not now

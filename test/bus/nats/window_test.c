@@ -46,6 +46,20 @@ Test(window, sends_one_message_until_the_broker_took_it_then_everything)
     cr_assert_eq(send_all(start), 4);
 }
 
+Test(window, counts_nothing_as_stored_that_was_never_sent)
+{
+    given_a_window(8, 800);
+    put(10, 1), put(10, 2), put(10, 3);
+    send_all(start);
+    bus_window_stored(&w, 3, 9, false);
+    bus_window_stored(&w, 1, 7, false);
+    cr_assert_eq(send_all(start), 2);
+    bus_window_stored(&w, 2, 8, false);
+    cr_assert_eq(popped(), 1);
+    cr_assert_eq(popped(), 2);
+    cr_assert_eq(popped(), 0);
+}
+
 Test(window, hands_acknowledgements_out_in_order_of_sending)
 {
     given_a_window(8, 800);
