@@ -1,4 +1,5 @@
-// HTTP requests and their answers. Source: schemas/specs/simexd.md, "Venue endpoints: REST".
+// HTTP requests and their answers. An answer ends its connection: libwebsockets 4.1 reads the body of a request that
+// was sent behind another one from memory it has freed. Source: schemas/specs/simexd.md, "Venue endpoints: REST".
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,9 @@ static int write_head(sim_peer *p)
         lws_add_http_header_by_name(p->wsi, (const unsigned char *)"x-mbx-used-weight-1m:",
                                     (const unsigned char *)weight, len, &at, end))
         return -1;
+    if (lws_add_http_header_by_token(p->wsi, WSI_TOKEN_CONNECTION, (const unsigned char *)"close",
+                                     5, &at, end))
+        return -1;
     return lws_finalize_write_http_header(p->wsi, buf + LWS_PRE, &at, end) ? -1 : 0;
 }
 
@@ -54,16 +58,22 @@ void sim_http_answer(void *ctx, void *cookie, sim_answer *answer)
         lws_set_timeout(p->wsi, PENDING_TIMEOUT_KILLED_BY_PARENT, LWS_TO_KILL_ASYNC);
 }
 
+static int answer_error(sim_peer *p, int status, const char *sentence)
+{
+    p->answer = (sim_answer){.status = status, .type = "application/json"};
+    sim_text_printf(&p->answer.body, "{\"error\":\"%s\"}", sentence);
+    return begin_answer(p);
+}
+
+// The library says that a body has ended once more when bytes follow, and of other methods than POST after the head.
 int sim_http_ask(sim_peer *p)
 {
+    if (p->answering || p->waits)
+        return 0;
     sim_ask a = {bus_view_of(p->method), bus_view_of(p->path), bus_view_of(p->query),
                  sim_text_view(&p->inbound), p};
-    if (p->too_long) {
-        p->answer = (sim_answer){.status = 413, .type = "application/json"};
-        sim_text_printf(&p->answer.body, "{\"error\":\"a body is at most %d bytes\"}",
-                        SIM_BODY_BYTES_MAX);
-        return begin_answer(p);
-    }
+    if (p->too_long)
+        return answer_error(p, 413, "a body is at most 65536 bytes"); // SIM_BODY_BYTES_MAX
     sim_exchange_ask(p->server->exchange, &a, &p->answer, bus_now_mono());
     sim_server_hurry(p->server);
     if (p->answer.status)
@@ -75,14 +85,11 @@ int sim_http_ask(sim_peer *p)
 
 int sim_http_request(struct lws *wsi)
 {
-    sim_peer *p =
-        sim_peer_of(wsi) ? sim_peer_of(wsi) : sim_peer_add(wsi); // a kept connection asks again
+    sim_peer *p = sim_peer_of(wsi) ? NULL : sim_peer_add(wsi); // one request a connection
     if (!p)
         return -1;
-    sim_text_clear(&p->inbound);
-    p->too_long = false;
     if (!sim_peer_read_head(p))
-        return lws_return_http_status(wsi, 400, NULL) ? -1 : lws_http_transaction_completed(wsi);
+        return answer_error(p, 400, "a method that is not known");
     if (lws_hdr_total_length(wsi, WSI_TOKEN_POST_URI) &&
         lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH))
         return 0; // the body comes first
@@ -114,7 +121,5 @@ int sim_http_writable(sim_peer *p)
         lws_callback_on_writable(p->wsi);
         return 0;
     }
-    p->answering = false;
-    sim_text_release(&p->answer.body);
-    return lws_http_transaction_completed(p->wsi) ? -1 : 0;
+    return -1; // what is not written yet goes out before the end
 }

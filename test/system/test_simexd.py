@@ -214,6 +214,16 @@ def test_rest_answers_and_refuses_as_the_venue(simexd):
     assert sim.http("GET", "/sim/v1/book?symbol=BTCUSDT&update_id=9000000000000000000")[0] == 409
 
 
+@pytest.mark.parametrize("first, status", [(b"POST", b"200"), (b"PUT", b"405")])
+def test_a_request_is_answered_once_and_what_is_sent_behind_it_is_not_read(simexd, first, status):
+    body = b'{"kind":"drop"}'
+    asked = first + b" /sim/v1/fault HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+    with socket.create_connection(("127.0.0.1", simexd().port), timeout=20 * PATIENCE) as wire:
+        wire.sendall(asked + 3 * asked)
+        answers = read_to_end(wire)
+    assert re.findall(rb"HTTP/1\.1 (\d+)", answers) == [status] and b"\r\nconnection: close\r\n" in answers, answers
+
+
 def test_a_port_in_use_and_a_capture_that_is_not_there_are_named(simexd, tmp_path):
     sim = simexd()
     program = sim.argv[0]
