@@ -5,12 +5,6 @@
 
 #include "bus/base/decimal.h"
 
-enum {
-    LEVELS_FIRST = 8192, // of a side: memory not touched costs nothing, to grow costs in a frame
-    FREE_LEAST = 64,     // free places of a side that are never worth tidying
-    FREE_REACH = 32,     // how far to look for one
-};
-
 void feed_book_init(feed_book *book)
 {
     memset(book, 0, sizeof *book);
@@ -19,24 +13,22 @@ void feed_book_init(feed_book *book)
 
 void feed_book_release(feed_book *book)
 {
-    for (int s = 0; s < 2; s++) {
-        free(book->side[s].key);
-        free(book->side[s].quantity);
-    }
+    feed_levels_release(&book->side[FEED_BID]);
+    feed_levels_release(&book->side[FEED_ASK]);
     memset(book, 0, sizeof *book);
 }
 
 void feed_book_clear(feed_book *book)
 {
-    for (int s = 0; s < 2; s++)
-        book->side[s].count = book->side[s].free = 0;
+    feed_levels_clear(&book->side[FEED_BID]);
+    feed_levels_clear(&book->side[FEED_ASK]);
     book->mark[FEED_BID] = book->mark[FEED_ASK] = INT64_MIN;
 }
 
 void feed_book_mark(feed_book *book)
 {
     for (int s = 0; s < 2; s++)
-        book->mark[s] = book->side[s].count ? book->side[s].key[0] : INT64_MIN;
+        book->mark[s] = book->side[s].count ? book->side[s].place[0].key : INT64_MIN;
 }
 
 // Digits behind the point that are in use.
@@ -53,38 +45,47 @@ static int significant(const feed_decimal *n)
     return digits;
 }
 
-// v / by, where 1/by is at hand as the next above 2^64/by: exact for all that fits 32 bits, and a third of
-// the time of a division.
-static uint64_t divided(uint64_t v, int power)
+// v / 10^power where that leaves nothing; else false. A number that 5^power divides is divided by it when
+// multiplied with what makes 5^power one in 64 bits; any other one then lies above the largest quotient.
+static inline bool divide_exactly(uint64_t v, int power, uint64_t *out)
 {
-#define INVERSE(by) (UINT64_MAX / (by) + 1)
-    static const uint64_t inverse[] = {0,
-                                       INVERSE(10),
-                                       INVERSE(100),
-                                       INVERSE(1000),
-                                       INVERSE(10000),
-                                       INVERSE(100000),
-                                       INVERSE(1000000),
-                                       INVERSE(10000000),
-                                       INVERSE(100000000),
-                                       INVERSE(1000000000)};
-#undef INVERSE
-    if (v > UINT32_MAX || power > 9 || power < 1)
-        return v / (uint64_t)bus_power10[power];
-    return (uint64_t)((unsigned __int128)v * inverse[power] >> 64);
+#define FIFTH UINT64_C(0xcccccccccccccccd) // times 5: 1
+#define ROW(of, by)                                                                                \
+    {                                                                                              \
+        of, UINT64_MAX / (by)                                                                      \
+    }
+    static const struct {
+        uint64_t inverse, most;
+    } five[] = {
+        ROW(1, 1),
+        ROW(FIFTH, 5),
+        ROW(FIFTH * FIFTH, 25),
+        ROW(FIFTH * FIFTH * FIFTH, 125),
+        ROW(FIFTH * FIFTH * FIFTH * FIFTH, 625),
+        ROW(FIFTH * FIFTH * FIFTH * FIFTH * FIFTH, 3125),
+        ROW(FIFTH * FIFTH * FIFTH * FIFTH * FIFTH * FIFTH, 15625),
+        ROW(FIFTH * FIFTH * FIFTH * FIFTH * FIFTH * FIFTH * FIFTH, 78125),
+        ROW(FIFTH * FIFTH * FIFTH * FIFTH * FIFTH * FIFTH * FIFTH * FIFTH, 390625),
+    };
+#undef ROW
+#undef FIFTH
+    uint64_t twos = (UINT64_C(1) << power) - 1;
+    if (power >= (int)(sizeof five / sizeof *five)) {
+        *out = v / (uint64_t)bus_power10[power];
+        return *out * (uint64_t)bus_power10[power] == v;
+    }
+    *out = (v >> power) * five[power].inverse;
+    return (v & twos) == 0 && *out <= five[power].most;
 }
 
-static bool scaled(const feed_decimal *n, int scale, int64_t *out)
+static inline __attribute__((always_inline)) bool scaled(const feed_decimal *n, int scale,
+                                                         int64_t *out)
 {
     uint64_t fraction = n->fraction, whole;
-    if (n->digits > scale) {
-        uint64_t kept = divided(fraction, n->digits - scale);
-        if (kept * (uint64_t)bus_power10[n->digits - scale] != fraction)
-            return false;
-        fraction = kept;
-    } else {
+    if (n->digits <= scale)
         fraction *= (uint64_t)bus_power10[scale - n->digits];
-    }
+    else if (!divide_exactly(fraction, n->digits - scale, &fraction))
+        return false;
     if (__builtin_mul_overflow(n->whole, (uint64_t)bus_power10[scale], &whole) ||
         __builtin_add_overflow(whole, fraction, &whole) || whole > INT64_MAX)
         return false;
@@ -92,14 +93,22 @@ static bool scaled(const feed_decimal *n, int scale, int64_t *out)
     return true;
 }
 
-static bool raise_all(int64_t *v, uint32_t count, int64_t by, bool check)
+static bool raise(int64_t *v, int64_t by, bool check)
 {
-    for (uint32_t i = 0; i < count; i++) {
-        int64_t product;
-        if (__builtin_mul_overflow(v[i], by, &product))
+    int64_t product;
+    if (__builtin_mul_overflow(*v, by, &product))
+        return false;
+    if (!check)
+        *v = product;
+    return true;
+}
+
+static bool raise_side(feed_levels *levels, bool price, int64_t by, bool check)
+{
+    for (uint32_t i = 0; i < levels->count; i++) {
+        feed_place *place = &levels->place[i];
+        if (!raise(price ? &place->key : &place->quantity, by, check))
             return false;
-        if (!check)
-            v[i] = product;
     }
     return true;
 }
@@ -111,13 +120,11 @@ static bool raise_scale(feed_book *book, feed_number *number, int to)
     int64_t by = bus_power10[to - number->scale];
     for (int check = 1; check >= 0; check--)
         for (int s = 0; s < 2; s++) {
-            feed_levels *levels = &book->side[s];
-            if (!raise_all(price ? levels->key : levels->quantity, levels->count, by, check))
+            if (!raise_side(&book->side[s], price, by, check))
                 return false;
-            if (price && levels->count == 0)
+            if (price && book->side[s].count == 0)
                 book->mark[s] = INT64_MIN;
-            else if (price && book->mark[s] != INT64_MIN &&
-                     !raise_all(&book->mark[s], 1, by, check))
+            else if (price && book->mark[s] != INT64_MIN && !raise(&book->mark[s], by, check))
                 return false;
         }
     number->scale = to;
@@ -137,153 +144,18 @@ static bus_err number_slow(feed_book *book, feed_number *number, const feed_deci
     return BUS_OK;
 }
 
-static bus_err number_read(feed_book *book, feed_number *number, const feed_decimal *n,
-                           int64_t *out)
+static inline __attribute__((always_inline)) bus_err
+number_read(feed_book *book, feed_number *number, const feed_decimal *n, int64_t *out)
 {
     if (n->digits > number->digits)
         number->digits = n->digits;
     return scaled(n, number->scale, out) ? BUS_OK : number_slow(book, number, n, out);
 }
 
-static bus_err grow(feed_levels *levels)
-{
-    uint32_t cap = levels->cap ? levels->cap * 2 : LEVELS_FIRST;
-    if (cap > FEED_BOOK_LEVELS_MAX)
-        return bus_fail(BUS_ELIMIT, "more than %d levels on one side", FEED_BOOK_LEVELS_MAX);
-    int64_t *key = realloc(levels->key, cap * sizeof *key);
-    if (key)
-        levels->key = key;
-    int64_t *quantity = realloc(levels->quantity, cap * sizeof *quantity);
-    if (quantity)
-        levels->quantity = quantity;
-    if (!key || !quantity)
-        return bus_fail(BUS_ENOMEM, "%u book levels", cap);
-    levels->cap = cap;
-    return BUS_OK;
-}
-
-// First index of [low, high) whose key is not below `key`, or high. Halves without a branch: what would be
-// guessed is as often wrong as right.
-static uint32_t halve(const feed_levels *levels, uint32_t low, uint32_t high, int64_t key)
-{
-    const int64_t *at = levels->key + low;
-    uint32_t left = high - low;
-    while (left > 1) {
-        uint32_t half = left / 2;
-        at += at[half - 1] < key ? half : 0;
-        left -= half;
-    }
-    return (uint32_t)(at - levels->key) + (left == 1 && *at < key);
-}
-
-// First index whose key is not below `key`. Changes come in the order of the book and most are near the
-// best, so the search widens from `from`, where the one before was, before it halves.
-static uint32_t find(const feed_levels *levels, uint32_t from, int64_t key)
-{
-    uint32_t step = 4, at = from < levels->count ? from : levels->count;
-    if (at == levels->count || levels->key[at] >= key) {
-        while (at >= step && levels->key[at - step] >= key) {
-            at -= step;
-            step *= 2;
-        }
-        return halve(levels, at >= step ? at - step + 1 : 0, at, key);
-    }
-    at++;
-    while (step <= levels->count - at && levels->key[at + step - 1] < key) {
-        at += step;
-        step *= 2;
-    }
-    return halve(levels, at, step <= levels->count - at ? at + step - 1 : levels->count, key);
-}
-
-static void tidy(feed_levels *levels)
-{
-    uint32_t kept = 0;
-    for (uint32_t i = 0; levels->free && i < levels->count; i++) {
-        if (levels->quantity[i] == 0)
-            continue;
-        levels->key[kept] = levels->key[i];
-        levels->quantity[kept++] = levels->quantity[i];
-    }
-    if (levels->free)
-        levels->count = kept;
-    levels->free = 0;
-}
-
 void feed_book_tidy(feed_book *book)
 {
-    tidy(&book->side[FEED_BID]);
-    tidy(&book->side[FEED_ASK]);
-}
-
-static void cut(feed_levels *levels, uint32_t at)
-{
-    if (levels->quantity[at] == 0)
-        return;
-    levels->quantity[at] = 0;
-    levels->free++;
-    if (levels->free > FREE_LEAST && levels->free > levels->count / 4)
-        tidy(levels);
-}
-
-static void move(feed_levels *levels, uint32_t to, uint32_t from, uint32_t count)
-{
-    memmove(levels->key + to, levels->key + from, count * sizeof *levels->key);
-    memmove(levels->quantity + to, levels->quantity + from, count * sizeof *levels->quantity);
-}
-
-// Makes place for a key that belongs before index `at`, taking the nearest free place within reach;
-// returns the index to write to, or UINT32_MAX when there is none.
-static uint32_t take_free(feed_levels *levels, uint32_t at)
-{
-    if (levels->free == 0)
-        return UINT32_MAX;
-    for (uint32_t d = 0; d < FREE_REACH; d++) {
-        if (at + d < levels->count && levels->quantity[at + d] == 0) {
-            move(levels, at + 1, at, d);
-            levels->free--;
-            return at;
-        }
-        if (at > d && levels->quantity[at - 1 - d] == 0) {
-            move(levels, at - 1 - d, at - d, d);
-            levels->free--;
-            return at - 1;
-        }
-    }
-    return UINT32_MAX;
-}
-
-static bus_err insert(feed_levels *levels, uint32_t at, int64_t key, int64_t quantity)
-{
-    uint32_t place = take_free(levels, at);
-    if (place == UINT32_MAX) {
-        if (levels->count == levels->cap) {
-            bus_err err = grow(levels);
-            if (err)
-                return err;
-        }
-        move(levels, at + 1, at, levels->count - at);
-        levels->count++;
-        place = at;
-    }
-    levels->key[place] = key;
-    levels->quantity[place] = quantity;
-    return BUS_OK;
-}
-
-// The quantity at a key; *at: where to look first, then where it was.
-static bus_err put(feed_levels *levels, int64_t key, int64_t quantity, uint32_t *at)
-{
-    uint32_t i = *at = find(levels, *at, key);
-    if (i == levels->count || levels->key[i] != key)
-        return quantity ? insert(levels, i, key, quantity) : BUS_OK;
-    if (quantity == 0) {
-        cut(levels, i);
-    } else {
-        levels->free -= levels->quantity[i] == 0;
-        levels->quantity[i] = quantity;
-    }
-    return BUS_OK;
+    feed_levels_tidy(&book->side[FEED_BID]);
+    feed_levels_tidy(&book->side[FEED_ASK]);
 }
 
 bus_err feed_book_set(feed_book *book, feed_side side, const feed_level *level, uint32_t count)
@@ -297,7 +169,7 @@ bus_err feed_book_set(feed_book *book, feed_side side, const feed_level *level, 
         if (!err)
             err = number_read(book, &book->quantity, &level[i].quantity, &q);
         if (!err)
-            err = put(levels, side == FEED_BID ? p : -p, q, &at);
+            err = feed_levels_put(levels, side == FEED_BID ? p : -p, q, &at);
     }
     return err;
 }
@@ -308,9 +180,9 @@ bool feed_book_at(const feed_book *book, feed_side side, uint32_t i, bus_price *
     const feed_levels *levels = &book->side[side];
     if (i >= levels->count)
         return false;
-    uint32_t at = levels->count - 1 - i;
-    price->v = side == FEED_BID ? levels->key[at] : -levels->key[at];
-    quantity->v = levels->quantity[at];
+    const feed_place *place = &levels->place[levels->count - 1 - i];
+    price->v = side == FEED_BID ? place->key : -place->key;
+    quantity->v = place->quantity;
     return true;
 }
 
@@ -364,12 +236,12 @@ static uint32_t compare_side(const feed_book *a, const feed_book *b, feed_side s
     const feed_levels *x = &a->side[side], *y = &b->side[side];
     uint32_t i = x->count, j = y->count, differ = 0;
     while (i || j) { // from the best on both, the higher key first
-        int64_t xk = i ? x->key[i - 1] : INT64_MIN, yk = j ? y->key[j - 1] : INT64_MIN;
+        int64_t xk = i ? x->place[i - 1].key : INT64_MIN, yk = j ? y->place[j - 1].key : INT64_MIN;
         int64_t key = xk > yk ? xk : yk;
         if (key < floor)
             break;
-        int64_t in_x = i && xk == key ? x->quantity[--i] : 0;
-        int64_t in_y = j && yk == key ? y->quantity[--j] : 0;
+        int64_t in_x = i && xk == key ? x->place[--i].quantity : 0;
+        int64_t in_y = j && yk == key ? y->place[--j].quantity : 0;
         if (in_x == in_y)
             continue;
         if (differ++ == 0 && first_wanted)

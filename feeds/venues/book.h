@@ -1,10 +1,4 @@
-// book: the levels of one instrument's order book, exact, cache-friendly.
-// A side is two parallel arrays sorted from the worst level to the best, so that the busy end is where
-// inserting moves least:
-//   key[0] … key[count-1]   bids: the price; asks: the price negated; so the best has the highest key
-//   quantity[i]             > 0; or 0: the level was removed and its place is free
-// A removed level stays until its place is needed or a quarter of a side is free: prices come and go at
-// the same places, so nearly no change moves memory.
+// book: one instrument's order book: two sides of levels, and the scales of their numbers.
 // Prices and quantities are integers at the book's scales. A scale begins at 0 and is raised (every
 // level multiplied) as soon as a text needs more digits, so nothing is rounded and no instrument
 // definition is needed. The texts' own number of digits is kept for writing levels back.
@@ -17,18 +11,10 @@
 
 #include "bus/base/decimal.h"
 #include "bus/base/err.h"
+#include "feeds/venues/levels.h"
 #include "feeds/venues/number.h"
 
-enum { FEED_BOOK_LEVELS_MAX = 1 << 20 }; // a side
-
 typedef enum { FEED_BID, FEED_ASK } feed_side;
-
-typedef struct {
-    int64_t *key;
-    int64_t *quantity;
-    uint32_t count, cap;
-    uint32_t free; // of count
-} feed_levels;
 
 typedef struct {
     int scale;  // of the integers

@@ -300,32 +300,44 @@ static inline uint64_t eight_digits(uint64_t v)
     return v * 42949672960001 >> 32;            // all eight
 }
 
-// `<1 to 7 digits>.<8 digits>"` at p, as the venues write: returns what follows, and *odd is not 0 when it
-// looks otherwise. At least 24 bytes are readable.
-static inline const char *usual_decimal(const char *p, feed_decimal *out, uint64_t *odd)
+// Where the first point of eight bytes is; 7 when there is none.
+static inline unsigned point_of(uint64_t v)
 {
-    uint64_t v = eight_bytes(p), points = v ^ EACH('.');
+    uint64_t points = v ^ EACH('.');
     points = (points - EACH(1)) & ~points & EACH(0x80); // the lowest bit is the first one's
-    unsigned bits = (unsigned)__builtin_ctzll(points | 1ull << 63) & 56, len = bits / 8;
+    return (unsigned)__builtin_ctzll(points | 1ull << 63) / 8;
+}
+
+// `<1 to 7 digits>.<8 digits>"` at p, as the venues write: returns what follows, and *odd is not 0 when it
+// looks otherwise. At least 24 bytes are readable. *digits: how many stood in front of the point the last
+// time, mostly as many as here: then the next number is begun before this one is read.
+static inline const char *usual_decimal(const char *p, feed_decimal *out, uint64_t *odd,
+                                        unsigned *digits)
+{
+    uint64_t v = eight_bytes(p);
+    if (p[*digits] != '.')
+        *digits = point_of(v);
+    unsigned len = *digits, bits = len * 8;
     // the digits in front of the point, with zeros before them: `& 63` for the case that is odd anyway
     uint64_t whole = (v ^ EACH('0')) << (-bits & 63),
              fraction = eight_bytes(p + len + 1) ^ EACH('0');
     *odd |= (whole | (whole + EACH(0x76)) | fraction | (fraction + EACH(0x76))) & EACH(0x80);
-    *odd |= (uint64_t)(bits == 0 || points == 0 || p[len + 9] != '"');
+    *odd |= (uint64_t)(len == 0 || p[len] != '.' || p[len + 9] != '"');
     *out = (feed_decimal){{p, len + 9}, eight_digits(whole), eight_digits(fraction), 8};
     return p + len + 10;
 }
 
 // A level as nearly all are, `["123.12345678","0.12345678"]`, in a third of the steps; NULL leaves
 // everything to the general way.
-static inline const char *usual_level(const char *at, const char *end, feed_level *out)
+static inline const char *usual_level(const char *at, const char *end, feed_level *out,
+                                      unsigned digits[2])
 {
     if (__BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__ || end - at < 64)
         return NULL;
     uint64_t odd = (uint64_t)(at[0] != '[' || at[1] != '"');
-    const char *p = usual_decimal(at + 2, &out->price, &odd);
+    const char *p = usual_decimal(at + 2, &out->price, &odd, &digits[0]);
     odd |= (uint64_t)(p[0] != ',' || p[1] != '"');
-    p = usual_decimal(p + 2, &out->quantity, &odd);
+    p = usual_decimal(p + 2, &out->quantity, &odd, &digits[1]);
     return odd || *p != ']' ? NULL : p + 1;
 }
 
@@ -344,10 +356,11 @@ static bool more_room(feed_scan *s, feed_level_list *list)
 static void usual_levels(feed_scan *s, feed_level_list *list, bool *first)
 {
     const char *at = s->at;
+    unsigned digits[2] = {1, 1};
     while (list->count < list->cap) {
         if (!*first && (at == s->end || *at != ','))
             break;
-        const char *next = usual_level(at + !*first, s->end, &list->item[list->count]);
+        const char *next = usual_level(at + !*first, s->end, &list->item[list->count], digits);
         if (!next)
             break;
         list->count++;

@@ -256,10 +256,10 @@ Test(kv, watch_waits_for_a_bucket_and_notices_one_made_anew)
     cr_assert_eq(bus_kv_watch_next(watch, BUS_SPAN_MS(50), &entry), BUS_KV_NOTHING);
     test_ok(bus_kv_ensure(conn, &(bus_kv_def){.bucket = "later"}));
     expect_current(watch);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 3; i++) { // one by one: a value may be gone before it was told
         test_ok(bus_kv_put(conn, "later", "k", BUS_VIEW("old"), NULL));
-    for (int i = 0; i < 3; i++)
         expect_entry(watch, "k", "old");
+    }
     test_ok(bus_stream_delete(conn, "KV_later"));
     test_ok(bus_kv_ensure(conn, &(bus_kv_def){.bucket = "later"}));
     test_ok(bus_kv_put(conn, "later", "k", BUS_VIEW("new"), NULL)); // revision 1 again
