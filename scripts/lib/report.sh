@@ -129,4 +129,6 @@ tests_system() {
     local preset=$1 prefix=$2
     report_run "${prefix}system" env TL_BUILD="$top/build/$preset" build/venv/bin/pytest -q --color=no \
         -n 4 --dist load --maxschedchunk 1 --durations=15 test/system
+    local log=$report_dir/${prefix// /-}system.log
+    [ ! -f "$log" ] || sed -n "s#^who may do what: .*#    & (the tables: ${log#"$top"/})#p" "$log"
 }

@@ -26,6 +26,14 @@ def pytest_collection_modifyitems(config, items):
     items[:] = first + [item for item in slow + quick if item not in first]
 
 
+def pytest_terminal_summary(terminalreporter):
+    """Tables that tests are to show, from whichever process they ran in."""
+    for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
+        for name, text in report.user_properties:
+            if name == "table":
+                terminalreporter.write_line(f"\n{text}\n")
+
+
 @pytest.fixture(autouse=True)
 def sanitizers(tmp_path, monkeypatch):
     """What a sanitizer says of any process of a test goes to a file of its own, so that it fails the test also when

@@ -141,23 +141,22 @@ def differences(found, expected) -> list[str]:
             for user, is_, should in zip(USERS, found[subject], expected[subject]) if is_ != should]
 
 
-def show(title: str, found):
-    print(f"\n{title:44}" + " ".join(f"{u:>18}" for u in USERS))
-    for subject, row in found.items():
-        print(f"{subject:44}" + " ".join(f"{cell or '-':>18}" for cell in row))
+def table(title: str, found) -> str:
+    rows = [f"{title:44}" + " ".join(f"{u:>18}" for u in USERS)]
+    return "\n".join(rows + [f"{subject:44}" + " ".join(f"{cell or '-':>18}" for cell in row) for subject, row in found.items()])
 
 
-def matrix(broker) -> list[str]:
+def matrix(broker) -> tuple[list[str], str]:
+    """What is otherwise than expected, and the tables for people."""
     lanes, api = ask(broker, cells(LANES), True), ask(broker, cells(API), False)
-    show("p: may publish, s: may subscribe", lanes)
-    show("p: may ask the JetStream API", api)
-    return differences(lanes, cells(LANES)) + differences(api, cells(API))
+    shown = table("p: may publish, s: may subscribe", lanes) + "\n\n" + table("p: may ask the JetStream API", api)
+    return differences(lanes, cells(LANES)) + differences(api, cells(API)), shown
 
 
-def test_every_user_may_do_what_the_access_table_says_and_nothing_else(make_sides, capsys):
-    broker = make_sides()
-    with capsys.disabled():
-        wrong = matrix(broker)
+def test_every_user_may_do_what_the_access_table_says_and_nothing_else(make_sides, record_property):
+    wrong, shown = matrix(make_sides())
+    count = len(USERS) * (len(cells(LANES)) + len(cells(API)))
+    record_property("table", f"who may do what: {count} cells, {count - len(wrong)} as expected\n\n{shown}")
     assert wrong == []
 
 
@@ -178,7 +177,7 @@ def test_every_user_may_do_what_the_access_table_says_and_nothing_else(make_side
 def test_a_wrong_allow_list_is_found_and_named(make_sides, old, new, named):
     text = CONFIG.read_text()
     assert text.count(old) == 1, old
-    assert named in matrix(make_sides(text.replace(old, new)))
+    assert named in matrix(make_sides(text.replace(old, new)))[0]
 
 
 @pytest.mark.parametrize("user, password", [(None, None), ("", ""), ("feedd", None), ("feedd", "wrong"),
