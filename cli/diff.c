@@ -1,6 +1,7 @@
 // lane diff: did two scenarios decide the same? Source: schemas/specs/cli.md, "lane diff".
 #include <string.h>
 
+#include "bus/lane/lane.h"
 #include "cli/session.h"
 #include "cli/side.h"
 #include "cli/verbs.h"
@@ -70,17 +71,33 @@ static void report_equality(const lane_cli *cli, const comparison *c)
                (unsigned long long)c->done);
 }
 
+// The next decision on the subjects that are asked for; *end when there is none.
+static bus_err next_of(const lane_cli *cli, comparison *c, int i, lane_decision *out, bool *end)
+{
+    const char *only = lane_opt(cli, "only", NULL);
+    bus_err err;
+    do
+        err = lane_side_next(c->side[i], c->start, c->done, out, end);
+    while (!err && !*end && only && strncmp(out->subject, "sc.", 3) == 0 &&
+           !bus_subject_match(bus_view_of(only), bus_view_of(out->subject + 3)));
+    return err;
+}
+
 static bus_err compare(lane_cli *cli, comparison *c, bool *equal)
 {
     for (;;) {
         lane_decision d[2] = {{0}, {0}};
         bool end[2];
         for (int i = 0; i < 2; i++) {
-            bus_err err = lane_side_next(c->side[i], c->start, c->done, &d[i], &end[i]);
+            bus_err err = next_of(cli, c, i, &d[i], &end[i]);
             if (err)
                 return err;
         }
         *equal = end[0] && end[1];
+        if (*equal && c->compared == 0 &&
+            lane_has(cli, "only")) // a typing error must not say "equal"
+            return bus_fail(BUS_ENOTFOUND, "nothing to compare: neither side has an event on '%s'",
+                            lane_opt(cli, "only", ""));
         if (*equal) {
             report_equality(cli, c);
             return BUS_OK;
@@ -129,7 +146,11 @@ static bus_err open_sides(lane_cli *cli, comparison *c)
     int at = 0;
     const char *first = lane_args_next(&cli->args, "run", &at);
     const char *second = first ? lane_args_next(&cli->args, "run", &at) : NULL;
-    bus_err err = lane_side_open(&c->side[0], cli, lane_arg(cli, 0), first);
+    const char *only = lane_opt(cli, "only", NULL);
+    bus_err err = only ? bus_subject_check(bus_view_of(only), true) : BUS_OK;
+    if (err)
+        return bus_note(err, "--only");
+    err = lane_side_open(&c->side[0], cli, lane_arg(cli, 0), first);
     if (!err)
         err = lane_side_open(&c->side[1], cli, lane_arg(cli, 1), second ? second : first);
     return err;
@@ -157,6 +178,8 @@ static int run_diff(lane_cli *cli)
 
 static const lane_option options[] = {
     {"run", 0, "RUNID", "this run instead of the last; twice: of A and of B"},
+    {"only", 0, "SUBJECT",
+     "events of these subjects, written without sc.<scenario>.; wildcards allowed"},
     {"partial", 0, NULL, "compare what there is of a run that has not ended"},
     {0},
 };

@@ -449,9 +449,9 @@ def test_what_a_scenario_decided_is_shown_from_its_record(store, background):
 # --- diff and export -------------------------------------------------------------------------------------
 
 
-def decide(store, scenario: str, seq: int, price: str):
+def decide(store, scenario: str, seq: int, price: str, worker: str = "sma"):
     extra = [] if scenario == "LIVE" else ["--ext", "runid=run-1"]
-    store.lane("pub", f"sc.{scenario}.strategy.signal.emitted.sma", json.dumps({"price": price}), "--id", f"{scenario}-{seq}-{price}",
+    store.lane("pub", f"sc.{scenario}.strategy.signal.emitted.{worker}", json.dumps({"price": price}), "--id", f"{scenario}-{worker}-{seq}-{price}",
                "--ext", f"causationseq={seq}", "--ext", f"causationid=trade.{seq}", *extra)
 
 
@@ -493,6 +493,22 @@ def test_equal_decisions_are_equal_and_the_first_difference_is_named(store, tmp_
     assert apart.returncode == 2 and "60 to 70" in apart.stderr and "4 to 50" in apart.stderr
     other = store.lane("diff", "LIVE", "bt1", "--run", "run-2", check=False)
     assert other.returncode == 2 and "run-2" in other.stderr
+
+
+def test_one_workers_decisions_are_compared_where_a_side_has_others_too(store):
+    store.lane("scenario", "create", "bt1", "--market", "hyp.mon")
+    for seq in (3, 5):
+        decide(store, "LIVE", seq, "1.0", "other")
+        decide(store, "LIVE", seq, "1.0")
+        decide(store, "bt1", seq, "1.0")
+    finish(store, "LIVE", 1, 9)
+    finish(store, "bt1", 1, 9)
+    assert store.lane("diff", "LIVE", "bt1", check=False).returncode == 1
+    assert store.lane("diff", "LIVE", "bt1", "--only", "*.signal.>", check=False).returncode == 1
+    assert json.loads(store.lane("diff", "LIVE", "bt1", "--only", "strategy.signal.emitted.sma", "--json").stdout)["events"] == 2
+    for only, says in (("a..b", "--only: subject 'a..b'"), ("strategy.signal.emitted.smaa", "neither side has an event on")):
+        done = store.lane("diff", "LIVE", "bt1", "--only", only, check=False)
+        assert done.returncode == 2 and says in done.stderr, done
 
 
 def test_data_that_differ_in_one_digit_are_a_difference(store):
