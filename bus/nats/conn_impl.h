@@ -66,6 +66,7 @@ bus_msg *bus_msg_of_pipe(bus_pipe_msg *msg);
 // bus_owner_pipe: the live pipe, made on the live link when that is a new one; NULL: down, or the library does
 // the reading and writing (another profile, or TLS: then the link's fd is -1).
 bus_pipe *bus_owner_pipe(bus_conn *conn);
+bus_link *bus_owner_link(bus_conn *conn); // the live pipe's, borrowed; NULL: there is none just now
 void bus_owner_release(bus_conn *conn);
 int bus_conn_fd(bus_conn *conn); // to be polled for reading; -1: there is no pipe just now
 bool bus_owner_flush(bus_conn *conn, bus_span timeout);

@@ -68,7 +68,7 @@ bool bus_outlet_follow(bus_outlet *o)
         return false;
     }
     if (o->watch)
-        bus_watch_arm(o->watch, -1);
+        bus_watch_arm(o->watch, NULL);
     bus_link_unref(o->link);
     o->link = link;
     return true;
@@ -190,7 +190,7 @@ bus_msg *bus_outlet_next(bus_outlet *o, bus_view *tail)
 void bus_outlet_sleep(bus_outlet *o)
 {
     if (o->watch && bus_outlet_up(o))
-        bus_watch_arm(o->watch, o->link->fd);
+        bus_watch_arm(o->watch, o->link);
 }
 
 void bus_outlet_wait(bus_outlet *o, bus_span timeout)

@@ -70,9 +70,15 @@ bus_pipe *bus_owner_pipe(bus_conn *conn)
     return conn->opts.opts.profile == BUS_PROFILE_OWNER ? take_over(conn) : NULL;
 }
 
+bus_link *bus_owner_link(bus_conn *conn)
+{
+    return bus_owner_pipe(conn) ? conn->mine : NULL;
+}
+
 int bus_conn_fd(bus_conn *conn)
 {
-    return bus_owner_pipe(conn) ? conn->mine->fd : -1;
+    bus_link *link = bus_owner_link(conn);
+    return link ? link->fd : -1;
 }
 
 void bus_owner_release(bus_conn *conn)

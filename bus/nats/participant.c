@@ -449,7 +449,7 @@ bus_part_result bus_participant_next(bus_participant *part, bus_span timeout, bu
         int64_t left = bus_mono_since(until, bus_machine_mono()).ns;
         if (left <= 0) {
             if (idle && part->flow_watch)
-                bus_watch_arm(part->flow_watch, bus_conn_fd(part->flow));
+                bus_watch_arm(part->flow_watch, bus_owner_link(part->flow));
             if (!idle && part->wake.fn)
                 part->wake.fn(part->wake.ctx); // there is more, but the owner has its turn
             return BUS_PART_NOTHING;

@@ -11,7 +11,7 @@ struct bus_watch {
     bus_wake wake;
     pthread_t thread;
     int epoll, end;
-    int fd;              // the owner's: what is watched; -1: nothing
+    bus_link *link;      // whose socket is watched; NULL: none
     _Atomic bool firing; // armed and not fired yet
 };
 
@@ -35,7 +35,6 @@ bus_err bus_watch_open(bus_watch **out, bus_wake wake)
     if (!w)
         return bus_fail(BUS_ENOMEM, "watch of a socket");
     w->wake = wake;
-    w->fd = -1;
     w->epoll = epoll_create1(EPOLL_CLOEXEC);
     w->end = eventfd(0, EFD_CLOEXEC);
     struct epoll_event e = {.events = EPOLLIN, .data.fd = w->end};
@@ -57,23 +56,30 @@ void bus_watch_close(bus_watch *w)
     uint64_t one = 1;
     if (write(w->end, &one, sizeof one) == sizeof one)
         pthread_join(w->thread, NULL);
+    bus_link_unref(w->link);
     close(w->epoll);
     close(w->end);
     free(w);
 }
 
-void bus_watch_arm(bus_watch *w, int fd)
+void bus_watch_arm(bus_watch *w, bus_link *link)
 {
-    if (fd == w->fd && (fd < 0 || atomic_load(&w->firing)))
+    if (link == w->link && (!link || atomic_load(&w->firing)))
         return;
-    struct epoll_event e = {.events = EPOLLIN | EPOLLONESHOT | EPOLLRDHUP, .data.fd = fd};
-    if (fd != w->fd && w->fd >= 0)
-        epoll_ctl(w->epoll, EPOLL_CTL_DEL, w->fd, NULL);
-    if (fd >= 0) {
-        atomic_store(&w->firing, true);
-        // The same number may stand for another socket since: then it is not known here any more.
-        if (epoll_ctl(w->epoll, EPOLL_CTL_MOD, fd, &e))
-            epoll_ctl(w->epoll, EPOLL_CTL_ADD, fd, &e);
+    struct epoll_event e = {.events = EPOLLIN | EPOLLONESHOT | EPOLLRDHUP};
+    int how = EPOLL_CTL_MOD;
+    if (link != w->link) {
+        if (w->link)
+            epoll_ctl(w->epoll, EPOLL_CTL_DEL, w->link->fd, NULL);
+        bus_link_unref(w->link);
+        if (link)
+            bus_link_ref(link);
+        w->link = link;
+        how = EPOLL_CTL_ADD;
     }
-    w->fd = fd;
+    if (!link)
+        return;
+    e.data.fd = link->fd;
+    atomic_store(&w->firing, true);
+    epoll_ctl(w->epoll, how, link->fd, &e);
 }

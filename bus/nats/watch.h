@@ -6,12 +6,13 @@
 
 #include "bus/base/err.h"
 #include "bus/base/loop.h"
+#include "bus/nats/link.h"
 
 typedef struct bus_watch bus_watch;
 bus_err bus_watch_open(bus_watch **out, bus_wake wake);
 void bus_watch_close(bus_watch *watch); // no wake comes after it returned; NULL is fine
-// bus_watch_arm: wake when there is something to read on fd, or already is. fd is borrowed until the watch is
-// armed with another one, or with -1.
-void bus_watch_arm(bus_watch *watch, int fd);
+// bus_watch_arm: wake when there is something to read on the link's socket (it has one), or already is. The watch holds
+// the link until it is armed with another one or with NULL: a socket's number is somebody else's once it is closed.
+void bus_watch_arm(bus_watch *watch, bus_link *link);
 
 #endif

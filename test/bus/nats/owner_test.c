@@ -154,6 +154,46 @@ static void on_wake(void *ctx)
     woken++;
 }
 
+// The number of a socket that was lost is soon somebody else's: another connection's, for example.
+Test(owner, one_that_sleeps_elsewhere_is_woken_on_the_next_link_too)
+{
+    test_broker broker;
+    test_broker_start(&broker, NULL);
+    bus_conn *conn = given_conn(&broker, BUS_PROFILE_OWNER), *others[6];
+    for (int i = 0; i < 6; i++)
+        others[i] = given_conn(&broker, BUS_PROFILE_LATENCY);
+    bus_watch *watch;
+    bus_sub *sub;
+    test_ok(bus_watch_open(&watch, (bus_wake){on_wake, NULL}));
+    test_ok(bus_sub_open(&sub, conn, &(bus_sub_opts){.subject = "a.>"}));
+    for (int round = 0; round < 5; round++) {
+        cr_assert_null(bus_sub_next(sub, (bus_span){0}));
+        bus_watch_arm(watch, bus_owner_link(conn));
+        uint32_t epoch = bus_conn_epoch(conn);
+        test_broker_restart(&broker);
+        for (int tries = 0; tries < 1000 && bus_conn_epoch(conn) == epoch; tries++) {
+            cr_assert_null(bus_sub_next(sub, BUS_SPAN_MS(10)));
+            bus_watch_arm(watch, bus_owner_link(conn));
+        }
+        for (int i = 0; i < 6; i++)
+            test_ok(bus_conn_wait(others[i], BUS_SPAN_S(10)));
+        cr_assert_null(bus_sub_next(sub, (bus_span){0}));
+        woken = 0;
+        bus_watch_arm(watch, bus_owner_link(conn));
+        send_numbers(others[0], 1, 3);
+        for (int tries = 0; tries < 2000 && !woken; tries++)
+            sleep_ms(1);
+        cr_assert(woken);
+        expect_numbers(sub, 1, 3);
+    }
+    bus_watch_close(watch);
+    bus_sub_close(sub);
+    for (int i = 0; i < 6; i++)
+        bus_conn_close(others[i]);
+    bus_conn_close(conn);
+    test_broker_stop(&broker);
+}
+
 Test(owner, one_that_sleeps_elsewhere_is_woken_once_for_each_arming)
 {
     test_broker broker;
@@ -166,7 +206,7 @@ Test(owner, one_that_sleeps_elsewhere_is_woken_once_for_each_arming)
     test_ok(bus_sub_open(&sub, conn, &(bus_sub_opts){.subject = "a.>"}));
     for (int round = 1; round <= 20; round++) {
         cr_assert_null(bus_sub_next(sub, (bus_span){0}));
-        bus_watch_arm(watch, bus_conn_fd(conn));
+        bus_watch_arm(watch, bus_owner_link(conn));
         sleep_ms(2);
         cr_assert_eq(woken, round - 1);
         send_numbers(other, 1, 3);
