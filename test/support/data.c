@@ -10,7 +10,7 @@ static const char *join(const char *folder, const char *name)
 {
     char *path = NULL;
     cr_assert(asprintf(&path, "%s/%s", folder, name) > 0);
-    return path;
+    return test_keep(path);
 }
 
 static const char *folder(void)

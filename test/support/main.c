@@ -34,6 +34,13 @@ void test_skip(const char *fmt, ...)
     test_skip_now();
 }
 
+void test_skip_under_valgrind(const char *why)
+{
+    const char *loaded = getenv("LD_PRELOAD"); // valgrind's own part of each process it runs
+    if (loaded && strstr(loaded, "vgpreload"))
+        test_skip("under valgrind %s", why);
+}
+
 static int remove_entry(const char *path, const struct stat *st, int kind, struct FTW *at)
 {
     (void)st, (void)kind, (void)at;
@@ -56,17 +63,21 @@ static char *tmp_root(void)
     return root;
 }
 
+const char *test_keep(char *text)
+{
+    static char *volatile kept[1024]; // volatile, or it is left out: nobody reads it
+    static size_t count;
+    kept[count++ % (sizeof kept / sizeof *kept)] = text;
+    return text;
+}
+
 const char *test_tmp(void)
 {
-    static char
-        *kept[64]; // reachable, so that no leak is reported for what lives as long as the process
-    static size_t count;
     char *path = NULL;
     const char *root = getenv("TL_TEST_TMP");
     if (!root || asprintf(&path, "%s/XXXXXX", root) < 0 || !mkdtemp(path))
         cr_assert_fail("no folder for temporary files: %s", strerror(errno));
-    kept[count++ % (sizeof kept / sizeof *kept)] = path;
-    return path;
+    return test_keep(path);
 }
 
 int main(int argc, char **argv)

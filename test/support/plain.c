@@ -130,6 +130,14 @@ static child *free_place(size_t jobs, test_counts *counts)
                 return &children[i];
 }
 
+// What a sanitizer or valgrind makes slow has that much more time.
+static double patience(void)
+{
+    const char *given = getenv("TL_PATIENCE");
+    double times = given ? atof(given) : 1;
+    return times >= 1 ? times : 1;
+}
+
 static void start(const struct plain_test *test, size_t jobs, test_counts *counts)
 {
     const struct plain_options *suite = suite_options(test->suite);
@@ -142,6 +150,7 @@ static void start(const struct plain_test *test, size_t jobs, test_counts *count
     c->timeout_s = test->options.timeout > 0 ? test->options.timeout
                    : suite->timeout > 0      ? suite->timeout
                                              : TIMEOUT_S;
+    c->timeout_s *= patience();
     c->end_s = now_s() + c->timeout_s;
     fflush(NULL);
     test_current(test->suite, test->name);

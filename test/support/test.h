@@ -22,8 +22,12 @@
 
 // test_skip ends the test as skipped and says why: test_skip("no captures").
 _Noreturn void test_skip(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-// test_tmp returns a new empty folder (malloc'ed path, kept until the process ends).
+// test_skip_under_valgrind ends the test as skipped where valgrind runs it.
+void test_skip_under_valgrind(const char *why);
+// test_tmp returns a new empty folder (its path is kept until the process ends).
 const char *test_tmp(void);
+// test_keep takes a malloc'ed text that lives as long as the process, so that it is no leak; returns it.
+const char *test_keep(char *text);
 // test_expect_err: cr_assert(err == expected), with the text of the error in the failure.
 #define test_expect_err(call, expected)                                                            \
     do {                                                                                           \

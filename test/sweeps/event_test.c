@@ -142,6 +142,7 @@ Test(event_memory, every_codec_says_that_it_is_out_and_keeps_nothing)
 Test(event_memory, a_scratch_serves_the_next_event_after_a_failure)
 {
     bus_scratch scratch = {0};
+    sweep_given_allocator();
     alloc_fail_at(1);
     test_expect_err(from_json_again(&scratch), BUS_ENOMEM);
     alloc_fail_at(0);
@@ -159,6 +160,7 @@ Test(event_memory, msgpack_events_and_lanes_need_none)
     uint8_t buf[8192];
     char text[BUS_SUBJECT_BUF];
     bus_pack p = bus_pack_to(buf, sizeof buf);
+    sweep_given_allocator();
     given_packed();
     uint64_t before = alloc_count();
     test_ok(bus_event_decode_msgpack(&event, packed_view()));

@@ -115,6 +115,12 @@ static outcome try_apart(const sweep_case *c, int n, failing fail)
     return wrong(c, n, fail, "ended otherwise than by name");
 }
 
+void sweep_given_allocator(void)
+{
+    if (!alloc_works())
+        test_skip("another allocator is in front");
+}
+
 void sweep_allocations(const sweep_case *c)
 {
     static const failing ways[] = {alloc_fail_at, alloc_fail_from};
@@ -123,8 +129,7 @@ void sweep_allocations(const sweep_case *c)
 #ifdef TL_TEST_PLAIN
     test_skip("one thread has nobody to race with, and a process for each step is too dear here");
 #endif
-    if (!alloc_works())
-        test_skip("another allocator is in front");
+    sweep_given_allocator();
     warm(c);
     for (bool more = true; more; more = more && wrongs < 20) {
         more = false;

@@ -40,8 +40,9 @@ def sanitizers(tmp_path, monkeypatch):
     nobody looks at that process's exit code or output: because the test kills it, or some daemon started it."""
     for name in ("ASAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS"):
         monkeypatch.setenv(name, ":".join(filter(None, [os.environ.get(name), f"log_path={tmp_path}/sanitizer"])))
+    monkeypatch.setenv("VALGRIND_OPTS", f"{os.environ.get('VALGRIND_OPTS', '')} --log-file={tmp_path}/sanitizer.%p")
     yield
-    reports = sorted(tmp_path.glob("sanitizer.*"))
+    reports = sorted(r for r in tmp_path.glob("sanitizer.*") if r.stat().st_size)
     assert not reports, "\n".join(f"{len(reports)} reports; {r.name}:\n{r.read_text(errors='replace')[:6000]}" for r in reports[:2])
 
 

@@ -346,6 +346,7 @@ static void slow_callback(natsConnection *nc, natsSubscription *sub, natsMsg *ms
 Test(reader_trap, the_librarys_ordered_consumer_loses_in_silence_when_its_callback_is_slow,
      .init = setup, .fini = teardown, .timeout = 120)
 {
+    test_skip_under_valgrind("nothing that sends is faster than the callback");
     given_records(conn, "ACT", "act.a", SLOW_COUNT, SLOW_BYTES);
     natsConnection *nc = NULL;
     jsCtx *js = NULL;

@@ -1,6 +1,7 @@
 """Where things are: the tree, the build under test, the broker's program, the captures."""
 
 import os
+import shlex
 import shutil
 from pathlib import Path
 
@@ -9,6 +10,8 @@ BUILD = Path(os.environ.get("TL_BUILD", TREE / "build" / "release")).resolve()
 CAPTURES = Path(os.environ.get("TRADELANE_DATA") or TREE.parent / "shared" / "data")
 # Sanitized programs are slower: every waiting time is multiplied by this.
 PATIENCE = float(os.environ.get("TL_PATIENCE", "1"))
+# What the daemons of a stack are run with, e.g. "valgrind" (its options: VALGRIND_OPTS).
+UNDER = shlex.split(os.environ.get("TL_UNDER", ""))
 
 
 def program(name: str) -> Path:

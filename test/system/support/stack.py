@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .broker import Broker
 from .bus import Bus
-from .places import PATIENCE, program
+from .places import PATIENCE, UNDER, program
 from .process import Process
 
 
@@ -19,8 +19,9 @@ class Daemon(Process):
 
     def __init__(self, name: str, folder: Path, nats_url: str, *args, env=None):
         bus = () if name == "simexd" else ("--nats-url", nats_url)  # it is no bus client
-        argv = [program(name), "--http", "127.0.0.1:0", *bus, *args]
+        argv = [*UNDER, program(name), "--http", "127.0.0.1:0", *bus, *args]
         super().__init__(argv, folder / f"{name}.log", env=env, cwd=folder)
+        self.name = name
         self.http_port = int(self.wait_line(r"listening http=127\.0\.0\.1:(\d+)")[1])
 
     def get(self, path: str) -> tuple[int, str]:
