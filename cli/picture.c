@@ -288,8 +288,11 @@ static bus_err ask_daemons(lane_painter *p)
 
 static int64_t figure(const json_t *health, const char *name)
 {
+    enum { EXACT_BITS = 53 }; // above that it is no count, whoever says it
     const json_t *metrics = json_object_get(health, "metrics");
-    return (int64_t)json_number_value(json_object_get(metrics, name));
+    double value = json_number_value(json_object_get(metrics, name));
+    double most = (double)((int64_t)1 << EXACT_BITS);
+    return (int64_t)(value > most ? most : value < 0 ? 0 : value);
 }
 
 static double cpu_percent(const json_t *entry)
@@ -370,26 +373,32 @@ static json_t *milliseconds(const int64_t *bucket, double q)
     return seconds < 0 ? json_null() : json_real(1000 * seconds);
 }
 
+static int64_t count_at(const json_t *buckets, int i)
+{
+    json_int_t count = json_integer_value(json_array_get(buckets, (size_t)i));
+    return count > 0 ? count : 0;
+}
+
 // What has never been measured is left out.
 static void add_latency(json_t *rows, const char *daemon, const char *metric, const json_t *now,
                         const json_t *before, double seconds)
 {
-    int64_t bucket[BUS_METRIC_BUCKETS], count = 0, ever = 0;
+    int64_t bucket[BUS_METRIC_BUCKETS];
+    double count = 0, ever = 0;
     char name[96], of[96];
     for (int i = 0; i < BUS_METRIC_BUCKETS; i++) {
-        int64_t all = json_integer_value(json_array_get(now, (size_t)i));
-        bucket[i] = all - json_integer_value(json_array_get(before, (size_t)i));
-        bucket[i] = bucket[i] < 0 ? all : bucket[i]; // it began anew
-        count += bucket[i];
-        ever += all;
+        int64_t all = count_at(now, i), then = count_at(before, i);
+        bucket[i] = all < then ? all : all - then; // less: it began anew
+        count += (double)bucket[i];
+        ever += (double)all;
     }
-    if (!ever)
+    if (ever <= 0)
         return;
     split_name(metric, name, of);
     json_array_append_new(
         rows, json_pack("{s:s, s:s, s:s, s:f, s:o, s:o}", "latency", name, "of", of, "daemon",
-                        daemon, "events_per_s", seconds > 0 ? (double)count / seconds : 0.0,
-                        "p50_ms", milliseconds(bucket, 0.5), "p99_ms", milliseconds(bucket, 0.99)));
+                        daemon, "events_per_s", seconds > 0 ? count / seconds : 0.0, "p50_ms",
+                        milliseconds(bucket, 0.5), "p99_ms", milliseconds(bucket, 0.99)));
 }
 
 static void add_latencies(json_t *rows, const json_t *entry)

@@ -251,8 +251,8 @@ static bool take_offset(const char **at, const char *end, int64_t *second)
 
 bus_err bus_time_parse(bus_view text, int64_t *ns)
 {
-    const char *at = text.ptr;
-    const char *end = text.ptr + text.len;
+    const char *at = text.ptr ? text.ptr : "";
+    const char *end = at + text.len;
     int64_t second = 0, fraction = 0;
     bool ok = text.len >= 20 && take_date(&at, end, &second);
     ok = ok && (take_char(&at, end, 'T') || take_char(&at, end, 't') || take_char(&at, end, ' '));

@@ -188,6 +188,8 @@ static bool read_place(bus_view reply, place *out)
 {
     bus_view token[ACK_TOKENS_MAX];
     size_t count = 0, from = 0;
+    if (reply.len == 0)
+        return false;
     for (size_t i = 0; i <= reply.len && count < ACK_TOKENS_MAX; i++) {
         if (i < reply.len && reply.ptr[i] != '.')
             continue;
@@ -209,16 +211,17 @@ static bool read_place(bus_view reply, place *out)
 // Heartbeats and flow control: a status of 100. Any other means that the consumer is gone.
 static void take_status(bus_kv_watch *w, const bus_msg *msg, bus_view status)
 {
-    bus_view stalled, last, reply = bus_msg_reply(msg);
+    bus_view stalled, last;
     uint64_t delivered = 0;
+    char subject[BUS_API_SUBJECT];
     w->heard = bus_machine_mono();
     if (!bus_view_is(status, "100")) {
         w->epoch = 0;
         return;
     }
-    if (reply.len) // flow control: the broker goes on when this has come back
-        bus_publish(w->conn, reply.ptr, NULL, NULL, 0, (bus_view){0});
-    char subject[BUS_API_SUBJECT];
+    // Flow control: the broker goes on when this has come back.
+    if (bus_view_copy(bus_msg_reply(msg), subject, sizeof subject) && *subject)
+        bus_publish(w->conn, subject, NULL, NULL, 0, (bus_view){0});
     if (bus_msg_header(msg, "Nats-Consumer-Stalled", &stalled) &&
         bus_view_copy(stalled, subject, sizeof subject))
         bus_publish(w->conn, subject, NULL, NULL, 0, (bus_view){0});

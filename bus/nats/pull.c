@@ -1,5 +1,9 @@
 #include "bus/nats/pull.h"
 
+enum {
+    DIGITS_MAX = 19
+}; // what 64 bits always hold; a sequence below the highest, so that one comes after it
+
 // Reads one number that ends at *end and the dot in front of it; moves *end to that dot.
 static bool number_before(const char *start, const char **end, uint64_t *out)
 {
@@ -10,7 +14,7 @@ static bool number_before(const char *start, const char **end, uint64_t *out)
         value += (uint64_t)(*at - '0') * unit;
         unit *= 10;
     }
-    if (at == *end || at == start || at[-1] != '.')
+    if (at == *end || at == start || at[-1] != '.' || *end - at > DIGITS_MAX)
         return false;
     *out = value;
     *end = at - 1;

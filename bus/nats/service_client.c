@@ -16,11 +16,12 @@ static bus_err nobody(const char *service, const char *method)
 
 bus_err bus_reply_error(const bus_msg *reply)
 {
-    bus_view code, text = {0};
+    bus_view code, text;
     uint64_t number = 0;
     if (!bus_msg_header(reply, "Nats-Service-Error-Code", &code))
         return BUS_OK;
-    bus_msg_header(reply, "Nats-Service-Error", &text);
+    if (!bus_msg_header(reply, "Nats-Service-Error", &text) || text.len == 0 || !*text.ptr)
+        text = BUS_VIEW("the service refuses and says no reason");
     if (!bus_view_u64(code, &number) || number == 0 || number > BUS_EAUTH)
         number = BUS_EUNKNOWN; // somebody else's numbering, e.g. HTTP's
     return bus_fail((bus_err)number, "%.*s", BUS_VIEW_ARG(text));

@@ -254,8 +254,9 @@ static void fill(bus_stream_info *out, const json_t *info)
     json_t *item;
     json_array_foreach(json_object_get(config, "subjects"), at, item)
     {
-        int n = snprintf(out->subjects + len, sizeof out->subjects - len, "%s%s", at ? "," : "",
-                         json_string_value(item));
+        const char *subject = json_string_value(item);
+        int n = snprintf(out->subjects + len, sizeof out->subjects - len, "%s%s", len ? "," : "",
+                         subject ? subject : "");
         len = n > 0 && len + (size_t)n < sizeof out->subjects ? len + (size_t)n : len;
     }
     out->first_seq = number_of(state, "first_seq");

@@ -66,6 +66,7 @@ Test(time, refuses_what_is_not_rfc3339)
 Test(time, refuses_instants_that_64_bits_do_not_hold)
 {
     int64_t ns;
+    test_expect_err(bus_time_parse((bus_view){0}, &ns), BUS_EINVAL);
     test_expect_err(bus_time_parse(BUS_VIEW("2262-04-11T23:47:16.854775808Z"), &ns), BUS_ERANGE);
     test_expect_err(bus_time_parse(BUS_VIEW("1677-09-21T00:12:43.145224191Z"), &ns), BUS_ERANGE);
     test_expect_err(bus_time_parse(BUS_VIEW("0001-01-01T00:00:00Z"), &ns), BUS_ERANGE);

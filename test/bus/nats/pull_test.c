@@ -36,6 +36,8 @@ Test(place, refuses_what_is_no_acknowledgement_subject)
         "$JS.ACK.ACT.c.1..3.4.5",
         "_INBOX.abc.1.2.3.4.5.6.7",
         "$JS.ACK.a.b.c.d.e.f.g.h.i.j.k.l.m",
+        "$JS.ACK.ACT.c.1.18446744073709551615.1.1700000000000000001.0", // none comes after it
+        "$JS.ACK.ACT.c.1.18446744073709551617.1.1700000000000000001.0", // not 1
     };
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         bus_place place;
