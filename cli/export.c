@@ -6,7 +6,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "bus/nats/stream.h"
 #include "cli/progress.h"
 #include "cli/verbs.h"
 

@@ -2,11 +2,10 @@
 // came out of it. Source: schemas/specs/cli.md, "lane feed check".
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "bus/lane/lane.h"
-#include "bus/nats/stream.h"
+#include "bus/nats/reader.h"
 #include "cli/check_print.h"
 #include "cli/figures.h"
 #include "cli/http.h"

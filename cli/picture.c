@@ -8,6 +8,7 @@
 #include "bus/nats/kv.h"
 #include "bus/nats/stream.h"
 #include "cli/call.h"
+#include "cli/meter.h"
 #include "virtufin/api/v1/replay.pb-c.h"
 
 enum { ANSWER_WAIT_MS = 300, FORGET_S = 10 };

@@ -4,7 +4,6 @@
 #ifndef CLI_PICTURE_H
 #define CLI_PICTURE_H
 
-#include "cli/meter.h"
 #include "cli/session.h"
 
 typedef struct lane_painter lane_painter;

@@ -4,7 +4,6 @@
 #define CLI_SIDE_H
 
 #include <stdint.h>
-#include <stdio.h>
 
 #include "cli/session.h"
 

@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cli/meter.h"
 #include "cli/picture.h"
 #include "cli/screen.h"
 #include "cli/terminal.h"

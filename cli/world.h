@@ -4,11 +4,9 @@
 #ifndef CLI_WORLD_H
 #define CLI_WORLD_H
 
-#include <jansson.h>
 #include <stdbool.h>
 
 #include "bus/base/err.h"
-#include "bus/base/time.h"
 
 typedef struct lane_world lane_world;
 

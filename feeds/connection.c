@@ -1,7 +1,6 @@
 #include "feeds/connection.h"
 
 #include <stdio.h>
-#include <string.h>
 
 enum { SUBSCRIBE_BYTES = 64 * 1024 };
 

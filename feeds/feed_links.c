@@ -1,4 +1,3 @@
-#include <stdio.h>
 
 #include "bus/base/log.h"
 #include "feeds/counters.h"

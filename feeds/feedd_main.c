@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include "bus/base/daemon.h"
-#include "bus/base/log.h"
 #include "bus/nats/clock.h"
 #include "feeds/counters.h"
 #include "feeds/manager.h"

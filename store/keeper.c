@@ -1,6 +1,5 @@
 #include "store/keeper.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>

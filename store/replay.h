@@ -9,7 +9,6 @@
 #include "bus/lane/lane.h"
 #include "bus/nats/credit.h"
 #include "bus/nats/lease.h"
-#include "bus/nats/reader.h"
 #include "store/pace.h"
 #include "store/range.h"
 

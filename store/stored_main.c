@@ -1,6 +1,5 @@
 // stored: streams and buckets, the scenario registry, replays.
 #include "bus/base/daemon.h"
-#include "bus/base/log.h"
 
 #include <stdlib.h>
 

@@ -1,6 +1,5 @@
 #include "workhost/cell.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +10,7 @@
 #include "bus/lane/lane.h"
 #include "bus/nats/stream.h"
 #include "workhost/cell_metrics.h"
+#include "workhost/child.h"
 #include "workhost/runtime/plan.h"
 #include "workhost/runtime/progress.h"
 

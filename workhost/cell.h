@@ -5,7 +5,6 @@
 #ifndef WORKHOST_CELL_H
 #define WORKHOST_CELL_H
 
-#include "workhost/child.h"
 #include "workhost/host.h"
 
 typedef enum {

@@ -12,8 +12,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "bus/base/log.h"
-
 enum { LINE_MAX_BYTES = 16384 };
 
 struct work_child {

@@ -7,7 +7,6 @@
 
 #include "bus/base/log.h"
 #include "virtufin/workmanager/v1/workmanager.pb-c.h"
-#include "workhost/cell.h"
 #include "workhost/code.h"
 #include "workhost/engines/engine.h"
 #include "workhost/fetch.h"

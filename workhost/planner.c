@@ -1,6 +1,5 @@
 #include "workhost/planner.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,5 +1,4 @@
 // workhostd: loads workers, runs each scenario's in a process of its own, supervises them.
-#include <stdio.h>
 #include <string.h>
 
 #include "workhost/host.h"

@@ -1,6 +1,5 @@
 #include "bus/base/daemon.h"
 
-#include <errno.h>
 #include <event2/event.h>
 #include <signal.h>
 #include <stdio.h>

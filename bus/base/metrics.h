@@ -9,8 +9,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "bus/base/err.h"
-
 typedef enum { BUS_METRIC_COUNTER, BUS_METRIC_GAUGE, BUS_METRIC_HISTOGRAM } bus_metric_kind;
 
 // A histogram counts nanoseconds in powers of two from 1 us to 67 s, exposed in seconds.

@@ -25,7 +25,6 @@ typedef struct {
     int64_t ns;
 } bus_span; // a length of time
 
-#define BUS_SPAN_US(n) ((bus_span){(int64_t)(n)*1000})
 #define BUS_SPAN_MS(n) ((bus_span){(int64_t)(n)*1000000})
 #define BUS_SPAN_S(n)  ((bus_span){(int64_t)(n)*1000000000})
 

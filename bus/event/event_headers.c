@@ -6,7 +6,6 @@
 #include <strings.h>
 
 #include "bus/event/attribute.h"
-#include "bus/event/json.h"
 #include "bus/event/text.h"
 
 // --- writing --------------------------------------------------------------------------------------

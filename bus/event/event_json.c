@@ -4,7 +4,6 @@
 
 #include "bus/event/attribute.h"
 #include "bus/event/json.h"
-#include "bus/event/text.h"
 
 // --- writing --------------------------------------------------------------------------------------
 

@@ -1,7 +1,6 @@
 #include "bus/lane/lane.h"
 
 #include <ctype.h>
-#include <stdio.h>
 
 enum { LANE_TOKENS_MAX = 12 };
 

@@ -9,8 +9,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "bus/nats/wait.h"
-
 enum { INFO_BYTES_MAX = 32 * 1024 };
 
 uint32_t bus_broker_version(const char *text)

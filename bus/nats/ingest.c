@@ -3,7 +3,6 @@
 #include <stdio.h>
 
 #include "bus/base/kill_point.h"
-#include "bus/base/log.h"
 #include "bus/nats/answer.h"
 #include "bus/nats/api.h"
 #include "bus/nats/publisher_impl.h"

@@ -10,7 +10,6 @@
 #include "bus/base/log.h"
 #include "bus/base/secrets.h"
 #include "bus/nats/info.h"
-#include "bus/nats/wait.h"
 
 enum {
     SERVERS_MAX = 16,

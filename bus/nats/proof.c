@@ -205,24 +205,9 @@ bus_proof_result bus_proof_end(bus_proof *p, uint64_t end_seq, uint64_t *first, 
     return BUS_PROOF_PROVEN;
 }
 
-uint64_t bus_proof_have(const bus_proof *p)
-{
-    return p->have;
-}
-
 uint64_t bus_proof_proven(const bus_proof *p)
 {
     return p->proven;
-}
-
-bool bus_proof_match(const bus_proof *p, bus_view subject)
-{
-    return bus_filters_match(&p->filters, subject);
-}
-
-bus_view bus_proof_runid(const bus_proof *p)
-{
-    return bus_view_of(p->run);
 }
 
 // --- reports -----------------------------------------------------------------------------------------

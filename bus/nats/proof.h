@@ -45,10 +45,7 @@ void bus_proof_read_to(bus_proof *proof, uint64_t seq);
 // bus_proof_end: the run ended at end_seq (from the record, when its last watermark was missed): HOLE or PROVEN.
 bus_proof_result bus_proof_end(bus_proof *proof, uint64_t end_seq, uint64_t *first, uint64_t *last);
 
-uint64_t bus_proof_have(const bus_proof *proof);   // every event up to here has been met
 uint64_t bus_proof_proven(const bus_proof *proof); // the highest proven watermark; 0: none
-bool bus_proof_match(const bus_proof *proof, bus_view hyp_subject);
-bus_view bus_proof_runid(const bus_proof *proof);
 
 // bus_proof_done: the owner has finished everything up to seq. What is beyond the proven watermark
 // counts as soon as that is proven.

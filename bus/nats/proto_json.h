@@ -5,7 +5,6 @@
 
 #include <protobuf-c/protobuf-c.h>
 
-#include "bus/base/err.h"
 #include "bus/base/view.h"
 
 enum {

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "bus/lane/lane.h"
 #include "bus/nats/api.h"
 #include "bus/nats/conn_impl.h"
 #include "bus/nats/filters.h"

@@ -9,7 +9,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "bus/base/err.h"
 #include "bus/base/time.h"
 #include "feeds/sim/topic.h"
 

@@ -2,7 +2,6 @@
 
 #include <stdlib.h>
 
-#include "bus/base/log.h"
 #include "feeds/sim/inside.h"
 
 static bus_err open_capture(sim_exchange *x, bus_mono now)

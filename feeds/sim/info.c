@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "bus/base/log.h"
 #include "feeds/sim/inside.h"
 #include "feeds/sim/json.h"
 #include "feeds/sim/lines.h"

@@ -8,7 +8,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "bus/base/err.h"
 #include "bus/base/view.h"
 
 enum { SIM_INTERVALS = 16, SIM_BARS_KEPT = 1000 };

@@ -3,7 +3,6 @@
 #ifndef FEEDS_SIM_LINES_H
 #define FEEDS_SIM_LINES_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "bus/base/err.h"

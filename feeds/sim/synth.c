@@ -401,11 +401,6 @@ bool sim_synth_ended(const sim_synth *y)
     return y->ended;
 }
 
-uint64_t sim_synth_events(const sim_synth *y)
-{
-    return y->events;
-}
-
 int64_t sim_synth_highest_id(const sim_synth *y)
 {
     int64_t most = y->opts.first_id;

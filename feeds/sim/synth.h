@@ -79,7 +79,6 @@ void sim_synth_close(sim_synth *synth);
 int64_t sim_synth_next(const sim_synth *synth);
 void sim_synth_step(sim_synth *synth);
 bool sim_synth_ended(const sim_synth *synth); // after the last depth frame of the last event
-uint64_t sim_synth_events(const sim_synth *synth);
 int64_t sim_synth_highest_id(const sim_synth *synth);
 const sim_units *sim_synth_units(const sim_synth *synth, int symbol);
 const sim_orders *sim_synth_orders(const sim_synth *synth, int symbol);

@@ -3,7 +3,6 @@
 #ifndef FEEDS_SIM_TOPIC_H
 #define FEEDS_SIM_TOPIC_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 

@@ -1,3 +1,4 @@
+#include "cli/meter.h"
 #include "cli/screen.h"
 
 #include <stdio.h>

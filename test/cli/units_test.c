@@ -1,7 +1,5 @@
 #include "cli/units.h"
 
-#include <stdio.h>
-
 #include "test/support/test.h"
 
 // Source: schemas/specs/cli.md, "lane top".

@@ -4,7 +4,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "bus/base/log.h"
 #include "bus/nats/stream.h"
 #include "test/support/broker.h"
 #include "test/support/test.h"

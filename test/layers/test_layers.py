@@ -10,28 +10,27 @@ MAY_INCLUDE = {
     "bus/event": {"bus/base"},
     "bus/lane": {"bus/base"},
     "bus/nats": {"bus/base", "bus/event", "bus/lane"},
-    "core": {"bus/base"},
     "feeds/venues": {"bus/base", "bus/event", "bus/lane"},
-    "feeds/sim": {"bus/base", "core"},  # a venue: what is tested against it must not share its code
+    "feeds/sim": {"bus/base"},  # a venue: what is tested against it must not share its code
     "feeds": {"bus", "feeds/venues"},
-    "store/dataset": {"bus/base"},
-    "store": {"bus", "core", "feeds/venues", "store/dataset"},
+    "store": {"bus"},
     "workhost/devkit": set(),
     "workhost/workers": {"workhost/devkit", "bus/base", "bus/event"},  # values, never the bus itself
-    "workhost": {"bus", "core", "store/dataset", "workhost/devkit"},
-    "gateway": {"bus"},
+    "workhost/engines": {"workhost/devkit", "bus/base", "bus/event", "bus/lane"},  # nor does an engine see it
+    "workhost/runtime": {"workhost/devkit", "workhost/engines", "bus"},
+    "workhost": {"workhost/engines", "workhost/runtime", "bus"},
     "cli": {"bus"},
 }
 # A library's headers belong to these folders alone.
 ONLY_IN = {
     "nats/nats.h": ("bus/nats/",),
     "nats.h": ("bus/nats/",),
-    "cyaml/cyaml.h": ("bus/base/", "store/", "workhost/"),
-    "libwebsockets.h": ("feeds/", "gateway/"),
-    "jsmn.h": ("feeds/",),
-    "msgpack.h": ("bus/event/",),
-    "sqlite3.h": ("store/", "workhost/", "feeds/"),
-    "event2/": ("bus/base/", "gateway/"),
+    "cyaml/cyaml.h": ("bus/base/",),
+    "event2/": ("bus/base/",),
+    "jsmn.h": ("feeds/venues/",),
+    "libwebsockets.h": ("feeds/",),
+    "zlib.h": ("feeds/sim/",),
+    "openssl/": ("workhost/",),
 }
 INCLUDE = re.compile(r'\s*#\s*include\s+(["<])([^">]+)[">]')
 

@@ -1,13 +1,11 @@
 // One replay against a real broker, without the service. Source: schemas/specs/replay.md.
 #include "store/replay.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "bus/base/err.h"
-#include "bus/nats/stream.h"
 #include "market.h"
 #include "test/support/broker.h"
 #include "test/support/test.h"

@@ -1,5 +1,4 @@
 // Source: schemas/specs/scenarios.md.
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -5,7 +5,6 @@
 #define TEST_SUPPORT_BROKER_H
 
 #include <stdbool.h>
-#include <stdint.h>
 
 #include "test/support/proc.h"
 

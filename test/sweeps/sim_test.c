@@ -1,7 +1,6 @@
 // The simulated exchange when memory is out: a client that cannot be served is closed or refused by name; no frame, book or
 // answer is wrong. Source: schemas/specs/simexd.md.
 #include <jansson.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "feeds/sim/inside.h"

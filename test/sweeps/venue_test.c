@@ -1,6 +1,5 @@
 // Adapters when memory is out: what came of a frame is what comes with all memory there, or it is said that something is
 // missing: an error (then the frame becomes a dead letter), a gap, a book begun anew. Never a wrong event, never a wrong book.
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>

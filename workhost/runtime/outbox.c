@@ -8,6 +8,7 @@
 #include "bus/base/log.h"
 #include "bus/event/identity.h"
 #include "bus/lane/lane.h"
+#include "bus/nats/publisher.h"
 #include "bus/nats/registry.h"
 #include "bus/nats/stream.h"
 #include "workhost/runtime/known.h"

@@ -4,7 +4,6 @@
 #ifndef WORKHOST_RUNTIME_OUTBOX_H
 #define WORKHOST_RUNTIME_OUTBOX_H
 
-#include "bus/nats/publisher.h"
 #include "workhost/runtime/actor.h"
 
 typedef struct work_outbox work_outbox;

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bus/base/log.h"
 #include "bus/nats/wait.h"
 
 static void key_of(char key[WORK_KEY_TEXT], const char *scenario, const char *worker,

@@ -1,6 +1,5 @@
 #include "bus/base/decimal.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "test/support/test.h"

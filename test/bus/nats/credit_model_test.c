@@ -165,10 +165,19 @@ static void drop_message(actor *a, message *m)
 
 // --- a participant -----------------------------------------------------------------------------------
 
+static bool wants(const actor *a, int subject)
+{
+    const char *const *filters = filter_sets[a->filters];
+    bool any = !filters[0]; // none: all of exchange, which all these subjects are
+    for (size_t i = 0; i < 3 && filters[i] && !any; i++)
+        any = bus_subject_match(bus_view_of(filters[i]), bus_view_of(subjects[subject]));
+    return any;
+}
+
 static uint64_t next_expected(const actor *a, uint64_t after)
 {
     for (uint64_t seq = after + 1; seq <= w.last_seq; seq++)
-        if (w.source[seq] >= 0 && bus_proof_match(a->proof, bus_view_of(subjects[w.source[seq]])))
+        if (w.source[seq] >= 0 && wants(a, w.source[seq]))
             return seq;
     return 0;
 }
@@ -229,8 +238,9 @@ static void work(actor *a)
         a->finished += 1 + below((uint32_t)(limit - a->finished));
     if (a->finished > limit)
         a->finished = limit;
-    uint64_t done = a->finished == a->given ? bus_proof_have(a->proof) : a->finished;
-    bus_proof_done(a->proof, done, mono());
+    uint64_t mark = bus_proof_proven(a->proof);
+    bool idle = a->finished == a->given && mark > a->finished;
+    bus_proof_done(a->proof, idle ? mark : a->finished, mono());
     if (chance(50) && a->finished >= a->kept) {
         a->kept = a->finished;
         memcpy(a->kept_run, a->run, sizeof a->run);
@@ -267,7 +277,7 @@ static void send_join(actor *a)
         return; // the request was lost, not the answer
     bool same = strcmp(a->run, w.run) == 0;
     uint64_t done = same ? bus_proof_done_seq(a->proof) : 0;
-    if (!*bus_proof_runid(a->proof).ptr && strcmp(a->kept_run, w.run) == 0)
+    if (!a->run[0] && strcmp(a->kept_run, w.run) == 0)
         done = a->kept;
     uint64_t base = 0;
     test_ok(bus_credit_join(w.credit, bus_view_of(a->name), filters, count, done, mono(), &base));

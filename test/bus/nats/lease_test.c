@@ -1,6 +1,4 @@
 // Source: schemas/specs/recording.md, "Leases".
-#include <stdio.h>
-#include <string.h>
 
 #include "bus/nats/kv.h"
 #include "bus/nats/lease.h"

@@ -1,6 +1,5 @@
 // Connections whose owner reads and writes the socket, against a broker. Source: schemas/specs/recording.md,
 // "Connections" and "Frames".
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

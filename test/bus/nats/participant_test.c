@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "bus/nats/readdress.h"
 #include "small_replay.h"
 #include "test/support/test.h"
 

@@ -1,7 +1,6 @@
 // The frames of a connection whose owner reads and writes it. Source: schemas/specs/recording.md, "Frames".
 #include "bus/nats/wire.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "test/support/test.h"

@@ -1,7 +1,6 @@
 #include "feeds/sim/sendlog.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "test/support/test.h"
 

@@ -181,9 +181,10 @@ Test(synth, a_client_that_follows_depth_has_the_markets_book_over_a_million_even
 {
     client c;
     begin(&c, 1, BASE, 1000000);
-    while (!sim_synth_ended(c.synth))
+    int steps = 0; // one a change of an order book, and one every 100 ms
+    for (; !sim_synth_ended(c.synth); steps++)
         sim_synth_step(c.synth);
-    cr_expect_geq(sim_synth_events(c.synth), 1000000);
+    cr_expect_gt(steps, 1000000);
     for (int s = 0; s < SYMBOLS; s++) {
         cr_expect_eq(c.u[s], sim_synth_update_id(c.synth, s), "the last frame carries the last id");
         compare(&c, &c.book[s], s);

@@ -1,8 +1,6 @@
 // Whole captures through the adapter, judged by a reader of its events: test/feeds/venues/tally.c.
 #include <stdlib.h>
-#include <string.h>
 
-#include "bus/base/err.h"
 #include "player.h"
 #include "tally.h"
 #include "test/support/data.h"
