@@ -6,8 +6,8 @@
 #include "bus/event/identity.h"
 #include "bus/lane/lane.h"
 #include "bus/nats/registry.h"
-#include "bus/nats/stream.h"
 #include "cli/session.h"
+#include "cli/streams.h"
 #include "cli/verbs.h"
 
 enum { NAME_CAP = 256 };
@@ -171,22 +171,6 @@ static bus_err check_gate(lane_cli *cli, const char *subject)
     return err;
 }
 
-typedef struct {
-    const char *subject;
-    char stream[64];
-} search;
-
-static void match_stream(void *ctx, const bus_stream_info *info)
-{
-    search *s = ctx;
-    char list[sizeof info->subjects];
-    char *rest = list;
-    snprintf(list, sizeof list, "%s", info->subjects);
-    for (char *one; (one = strsep(&rest, ", "));)
-        if (one[0] && bus_subject_match(bus_view_of(one), bus_view_of(s->subject)))
-            snprintf(s->stream, sizeof s->stream, "%s", info->name);
-}
-
 static bus_err send_recorded(lane_cli *cli, const char *subject, const draft *d, bus_view payload,
                              json_t **answer)
 {
@@ -220,9 +204,9 @@ static bus_err send_recorded(lane_cli *cli, const char *subject, const draft *d,
 static bus_err send_event(lane_cli *cli, const char *subject, const draft *d, bus_view payload,
                           json_t **answer)
 {
-    search s = {.subject = subject};
-    bus_err err = bus_stream_list(cli->conn, match_stream, &s);
-    if (!err && s.stream[0])
+    char stream[LANE_RECORDING_CAP];
+    bus_err err = lane_stream_recording(cli, subject, stream);
+    if (!err && stream[0])
         return send_recorded(cli, subject, d, payload, answer);
     bus_header_pair header = {"Content-Type", BUS_CONTENT_MSGPACK};
     if (!err)

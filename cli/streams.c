@@ -1,10 +1,34 @@
 // lane streams: what is recorded.
+#include "cli/streams.h"
+
+#include <stdio.h>
 #include <string.h>
 
-#include "bus/nats/stream.h"
-
-#include "cli/session.h"
+#include "bus/lane/lane.h"
 #include "cli/verbs.h"
+
+typedef struct {
+    const char *subject;
+    char *stream;
+} search;
+
+static void match_stream(void *ctx, const bus_stream_info *info)
+{
+    search *s = ctx;
+    char list[sizeof info->subjects], *rest = list;
+    snprintf(list, sizeof list, "%s", info->subjects);
+    for (char *one; (one = strsep(&rest, ", "));)
+        if (one[0] && bus_subject_match(bus_view_of(one), bus_view_of(s->subject)))
+            snprintf(s->stream, LANE_RECORDING_CAP, "%s", info->name);
+}
+
+bus_err lane_stream_recording(const lane_cli *cli, const char *subject,
+                              char out[LANE_RECORDING_CAP])
+{
+    search s = {.subject = subject, .stream = out};
+    out[0] = '\0';
+    return bus_stream_list(cli->conn, match_stream, &s);
+}
 
 static json_t *info_json(const bus_stream_info *info)
 {

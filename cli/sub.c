@@ -5,8 +5,8 @@
 #include "bus/lane/lane.h"
 #include "bus/nats/kv.h"
 #include "bus/nats/participant.h"
-#include "bus/nats/stream.h"
 #include "cli/session.h"
+#include "cli/streams.h"
 #include "cli/verbs.h"
 
 enum { SUBS_MAX = LANE_ARGS_MAX };
@@ -41,28 +41,13 @@ typedef struct {
     bus_reader *reader; // recorded first, then live: a stream is both
 } source;
 
-typedef struct {
-    const char *subject;
-    char stream[64];
-} search;
-
-static void match_stream(void *ctx, const bus_stream_info *info)
-{
-    search *s = ctx;
-    char list[sizeof info->subjects], *rest = list;
-    snprintf(list, sizeof list, "%s", info->subjects);
-    for (char *one; (one = strsep(&rest, ", "));)
-        if (one[0] && bus_subject_match(bus_view_of(one), bus_view_of(s->subject)))
-            snprintf(s->stream, sizeof s->stream, "%s", info->name);
-}
-
 static bus_err open_recorded(source *out, const lane_cli *cli, const char *subject,
                              const char *from)
 {
-    search s = {.subject = subject};
+    char stream[LANE_RECORDING_CAP];
     bus_reader_opts opts = {.filters = &subject, .filter_count = 1, .from_seq = 1};
-    bus_err err = bus_stream_list(cli->conn, match_stream, &s);
-    if (!err && !s.stream[0])
+    bus_err err = lane_stream_recording(cli, subject, stream);
+    if (!err && !stream[0])
         err = bus_fail(BUS_ENOTFOUND, "no one stream records '%s': --from new", subject);
     if (!err && strcmp(from, "start") != 0 && !bus_view_u64(bus_view_of(from), &opts.from_seq)) {
         opts.from_seq = 0;
@@ -71,7 +56,7 @@ static bus_err open_recorded(source *out, const lane_cli *cli, const char *subje
             err =
                 bus_note(BUS_EUSAGE, "--from '%s' is none of start, new, a sequence, a time", from);
     }
-    opts.stream = s.stream;
+    opts.stream = stream;
     return err ? err : bus_reader_open(&out->reader, cli->conn, &opts);
 }
 

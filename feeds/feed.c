@@ -1,10 +1,10 @@
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bus/base/log.h"
+#include "bus/base/thread.h"
 #include "bus/nats/reader.h"
 #include "feeds/counters.h"
 #include "feeds/feed_impl.h"
@@ -499,8 +499,8 @@ bus_err feed_open(feed **out, const feed_settings *settings)
                       (uint64_t)bus_now_wall().ns ^ (uint64_t)(uintptr_t)f);
     feed_why(f, "no lease yet");
     bus_err err = open_parts(f);
-    if (!err && pthread_create(&f->thread, NULL, venue_thread, f))
-        err = bus_fail(BUS_EIO, "the venue thread");
+    if (!err)
+        err = bus_thread_start(&f->thread, venue_thread, f, "the venue");
     if (err) {
         feed_close(f);
         return bus_note(err, "feed of %s", settings->venue->name);

@@ -1,7 +1,5 @@
 #include "store/keeper.h"
 
-#include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +7,7 @@
 #include <unistd.h>
 
 #include "bus/base/log.h"
+#include "bus/base/thread.h"
 #include "bus/event/identity.h"
 #include "bus/nats/lease.h"
 #include "bus/nats/service.h"
@@ -362,19 +361,6 @@ static bus_err build(store_keeper *k)
     return bus_conn_open(&k->live, &conn);
 }
 
-static bus_err launch(store_keeper *k)
-{
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &before); // signals are the main thread's
-    int failed = pthread_create(&k->thread, NULL, thread_main, k);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (failed)
-        return bus_fail(BUS_EIO, "thread of the keeper: %s", strerror(failed));
-    k->running = true;
-    return BUS_OK;
-}
-
 bus_err store_keeper_open(store_keeper **out, const store_keeper_opts *opts)
 {
     store_keeper *k = calloc(1, sizeof *k);
@@ -390,11 +376,12 @@ bus_err store_keeper_open(store_keeper **out, const store_keeper_opts *opts)
     name_holder(k);
     bus_err err = build(k);
     if (!err)
-        err = launch(k);
+        err = bus_thread_start(&k->thread, thread_main, k, "the keeper");
     if (err) {
         store_keeper_close(k);
         return err;
     }
+    k->running = true;
     *out = k;
     return BUS_OK;
 }

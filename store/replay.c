@@ -1,11 +1,11 @@
 #include "store/replay.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 
+#include "bus/base/thread.h"
 #include "store/player.h"
 
 struct store_replay {
@@ -101,19 +101,6 @@ static bus_err describe(store_replay *r, const store_replay_opts *opts)
     return BUS_OK;
 }
 
-static bus_err launch(store_replay *r)
-{
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &before); // signals are the main thread's
-    int failed = pthread_create(&r->thread, NULL, thread_main, r);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (failed)
-        return bus_fail(BUS_EIO, "thread of a replay: %s", strerror(failed));
-    r->running = true;
-    return BUS_OK;
-}
-
 bus_err store_replay_open(store_replay **out, const store_replay_opts *opts, void *start_call)
 {
     store_replay *r = calloc(1, sizeof *r);
@@ -129,11 +116,12 @@ bus_err store_replay_open(store_replay **out, const store_replay_opts *opts, voi
     r->player.start_call = start_call;
     err = describe(r, opts);
     if (!err)
-        err = launch(r);
+        err = bus_thread_start(&r->thread, thread_main, r, "a replay");
     if (err) {
         store_replay_close(r);
         return err;
     }
+    r->running = true;
     *out = r;
     return BUS_OK;
 }

@@ -2,6 +2,7 @@
 // map is read by the same function as an event that came packed; so one set of rules holds for both.
 #include <stdlib.h>
 
+#include "bus/base/base64.h"
 #include "bus/event/attribute.h"
 #include "bus/event/json.h"
 
@@ -55,46 +56,6 @@ bus_err bus_event_encode_json(char **out, size_t *len, const bus_event *event)
 
 // --- reading --------------------------------------------------------------------------------------
 
-static int base64_digit(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
-// Decodes standard base64 with padding into out (3 bytes for every 4 characters); false when malformed.
-static bool decode_base64(bus_view text, uint8_t *out, size_t *len)
-{
-    size_t pad = 0;
-    if (text.len % 4 != 0)
-        return false;
-    while (pad < 2 && pad < text.len && text.ptr[text.len - 1 - pad] == '=')
-        pad++;
-    size_t digits = text.len - pad;
-    uint32_t acc = 0;
-    *len = 0;
-    for (size_t i = 0; i < digits; i++) {
-        int digit = base64_digit(text.ptr[i]);
-        if (digit < 0)
-            return false;
-        acc = acc << 6 | (uint32_t)digit;
-        if (i % 4 == 3)
-            for (int shift = 16; shift >= 0; shift -= 8)
-                out[(*len)++] = (uint8_t)(acc >> shift);
-    }
-    if (digits % 4 == 2)
-        out[(*len)++] = (uint8_t)(acc >> 4);
-    if (digits % 4 == 3) {
-        out[(*len)++] = (uint8_t)(acc >> 10);
-        out[(*len)++] = (uint8_t)(acc >> 2);
-    }
-    return true;
-}
-
 // The bytes of data_base64, as a packed bin in the free end of the scratch.
 static bus_err take_base64(bus_event *event, bus_view base64, bus_pack *p)
 {
@@ -102,7 +63,7 @@ static bus_err take_base64(bus_event *event, bus_view base64, bus_pack *p)
         return bus_fail(BUS_EINVAL, "both 'data' and 'data_base64' are given");
     size_t len = 0;
     uint8_t *bytes = p->buf + p->len + 5; // behind the longest header, and moved to the real one
-    if (!decode_base64(base64, bytes, &len))
+    if (!bus_base64_read(bytes, &len, base64))
         return bus_fail(BUS_EINVAL, "'data_base64' is not base64");
     size_t from = p->len;
     bus_pack_bin(p, (bus_view){(const char *)bytes, len});

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "bus/base/base64.h"
 #include "bus/base/time.h"
 #include "bus/event/json.h"
 
@@ -64,16 +65,11 @@ void json_put_string(json_text *t, bus_view utf8)
 
 void json_put_base64(json_text *t, bus_view bytes)
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const unsigned char *s = (const unsigned char *)bytes.ptr;
     json_put(t, BUS_VIEW("\""));
-    for (size_t i = 0; i < bytes.len; i += 3) {
-        size_t n = bytes.len - i < 3 ? bytes.len - i : 3;
-        unsigned v = (unsigned)s[i] << 16 | (n > 1 ? (unsigned)s[i + 1] << 8 : 0) |
-                     (n > 2 ? (unsigned)s[i + 2] : 0);
-        char four[4] = {digits[v >> 18], digits[v >> 12 & 63], n > 1 ? digits[v >> 6 & 63] : '=',
-                        n > 2 ? digits[v & 63] : '='};
-        json_put(t, (bus_view){four, 4});
+    char *at = claim(t, BUS_BASE64_CHARS(bytes.len) + 1);
+    if (at) {
+        bus_base64_write(at, bytes);
+        t->len--; // its NUL
     }
     json_put(t, BUS_VIEW("\""));
 }

@@ -4,46 +4,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "bus/base/base64.h"
 #include "bus/nats/api.h"
 #include "bus/nats/link.h"
 #include "bus/nats/stream.h"
 
 // --- the answer of the older request as a message -------------------------------------------------------
 
-static int sextet(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
 // malloc'ed, NUL-terminated; NULL for bad text or no memory. A missing text is "".
 static char *from_base64(const char *text, size_t *len)
 {
-    size_t n = text ? strlen(text) : 0, at = 0;
-    char *out = malloc(n / 4 * 3 + 4);
-    uint32_t bits = 0;
-    int have = 0;
-    for (size_t i = 0; out && i < n && text[i] != '='; i++) {
-        int v = sextet(text[i]);
-        if (v < 0) {
-            free(out);
-            return NULL;
-        }
-        bits = bits << 6 | (uint32_t)v;
-        have += 6;
-        if (have >= 8) {
-            have -= 8;
-            out[at++] = (char)(bits >> have & 0xff);
-        }
+    bus_view given = bus_view_of(text);
+    char *out = malloc(given.len / 4 * 3 + 1);
+    if (!out || !bus_base64_read((uint8_t *)out, len, given)) {
+        free(out);
+        return NULL;
     }
-    if (out)
-        out[at] = '\0';
-    *len = at;
+    out[*len] = '\0';
     return out;
 }
 

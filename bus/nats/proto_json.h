@@ -18,9 +18,4 @@ void proto_json_name(char out[PROTO_NAME_MAX], const char *field_name);
 bool proto_is_map(const ProtobufCMessageDescriptor *parent, const ProtobufCFieldDescriptor *field);
 size_t proto_value_size(ProtobufCType type); // of one value in a message or an array
 
-// base64 with padding; out has room for (len + 2) / 3 * 4 + 1.
-void proto_base64_write(char *out, const uint8_t *bytes, size_t len);
-// Reads both alphabets, with or without padding. out has room for text.len / 4 * 3 + 3.
-bool proto_base64_read(uint8_t *out, size_t *len, bus_view text);
-
 #endif

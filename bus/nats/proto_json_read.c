@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "bus/base/base64.h"
 #include "bus/nats/proto_json.h"
 #include "bus/nats/service.h"
 
@@ -144,7 +145,7 @@ static bus_err read_bytes(ProtobufCBinaryData *out, const json_t *json, const pa
     uint8_t *bytes = malloc(text.len / 4 * 3 + 3);
     if (!bytes)
         return bus_fail(BUS_ENOMEM, "%s", p->text);
-    if (!proto_base64_read(bytes, &out->len, text)) {
+    if (!bus_base64_read_any(bytes, &out->len, text)) {
         free(bytes);
         return wrong(p, "base64 in a string");
     }

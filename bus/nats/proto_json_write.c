@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "bus/base/base64.h"
 #include "bus/nats/proto_json.h"
 #include "bus/nats/service.h"
 
@@ -42,10 +43,10 @@ static json_t *enum_name(const ProtobufCEnumDescriptor *type, int32_t number)
 
 static json_t *binary(const ProtobufCBinaryData *data)
 {
-    char *text = malloc((data->len + 2) / 3 * 4 + 1);
+    char *text = malloc(BUS_BASE64_CHARS(data->len) + 1);
     if (!text)
         return NULL;
-    proto_base64_write(text, data->data, data->len);
+    bus_base64_write(text, (bus_view){(const char *)data->data, data->len});
     json_t *out = json_string(text);
     free(text);
     return out;

@@ -1,11 +1,11 @@
 #include "feeds/sim/server.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bus/base/log.h"
+#include "bus/base/thread.h"
 #include "feeds/sim/session.h"
 
 // --- time -------------------------------------------------------------------------------------------
@@ -184,19 +184,6 @@ static bus_err make_context(sim_server *s, const sim_server_opts *opts, const ch
     return BUS_OK;
 }
 
-static bus_err start_thread(sim_server *s)
-{
-    sigset_t all, old;
-    sigfillset(&all); // signals belong to the daemon's thread
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    int failed = pthread_create(&s->thread, NULL, run, s);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    if (failed)
-        return bus_fail(BUS_EINTERNAL, "thread: %s", strerror(failed));
-    s->thread_runs = true;
-    return BUS_OK;
-}
-
 bus_err sim_server_open(sim_server **out, const sim_server_opts *opts, sim_exchange *exchange)
 {
     char host[64];
@@ -214,12 +201,13 @@ bus_err sim_server_open(sim_server **out, const sim_server_opts *opts, sim_excha
     if (!err)
         err = make_context(s, opts, host, port);
     if (!err)
-        err = start_thread(s);
+        err = bus_thread_start(&s->thread, run, s, "the exchange");
     if (err) {
         s->exchange = NULL; // still the caller's
         sim_server_close(s);
         return err;
     }
+    s->thread_runs = true;
     *out = s;
     return BUS_OK;
 }
