@@ -1,4 +1,4 @@
-// net: WebSocket and HTTP client of the venue thread: the only file that sees libwebsockets.
+// net: WebSocket and HTTP client of the venue thread.
 // It has its own poll loop (feed_net_turn); everything but feed_net_wake belongs to the thread that
 // runs it, and the callbacks come from there. Source: schemas/specs/feedd.md.
 #ifndef FEEDS_NET_H
