@@ -3,7 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SYMBOLS_MAX = 1024, CHANNELS_MAX = 16, SYMBOL_CAP = 80, KEPT_MAX = 200000 };
+#include "cli/book.h"
+#include "cli/fields.h"
+
+enum { SYMBOLS_MAX = 1024, CHANNELS_MAX = 16, SYMBOL_CAP = 80 };
 
 typedef struct {
     char name[24]; // as the venue calls it: "depth@100ms"
@@ -16,31 +19,15 @@ typedef struct {
     lane_amount qty, notional, high, low; // notional at twice the scale
 } sums;
 
-// An update kept until a snapshot is there.
-typedef struct kept {
-    struct kept *next;
-    size_t len;
-    char data[];
-} kept;
-
 struct lane_symbol {
+    lane_figures *of;
     char name[SYMBOL_CAP];
     channel channels[CHANNELS_MAX];
     int channel_count;
     sums trades, aggregates;
     char quote[5][LANE_LEVEL_TEXT]; // u b B a A
     uint64_t gaps, resyncs, wholes;
-    // the book
-    lane_ladder bids, asks;
-    bool whole, waiting; // waiting: a snapshot is loaded and no update has joined it yet
-    uint64_t last_update;
-    kept *first, **tail;
-    uint64_t kept_count;
-    // a snapshot whose parts are coming
-    lane_ladder part_bids, part_asks;
-    uint64_t part_id, part_next;
-    uint64_t first_snapshot, snapshot_levels[2], snapshots, snapshot_differences;
-    uint64_t stale, applied, depth_gaps, rows;
+    lane_book book;
 };
 
 struct lane_figures {
@@ -48,7 +35,7 @@ struct lane_figures {
     size_t count;
     lane_book_fn fn;
     void *ctx;
-    uint64_t frames, snapshots, duplicates, gaps, others;
+    uint64_t frames, duplicates, gaps, others;
 };
 
 // --- symbols and channels --------------------------------------------------------------------------------
@@ -64,31 +51,22 @@ bus_err lane_figures_open(lane_figures **out, lane_book_fn fn, void *ctx)
     return BUS_OK;
 }
 
-static void drop_kept(lane_symbol *s)
-{
-    while (s->first) {
-        kept *next = s->first->next;
-        free(s->first);
-        s->first = next;
-    }
-    s->tail = &s->first;
-    s->kept_count = 0;
-}
-
 void lane_figures_close(lane_figures *figures)
 {
     if (!figures)
         return;
     for (size_t i = 0; i < figures->count; i++) {
-        lane_symbol *s = figures->symbols[i];
-        drop_kept(s);
-        lane_ladder_release(&s->bids);
-        lane_ladder_release(&s->asks);
-        lane_ladder_release(&s->part_bids);
-        lane_ladder_release(&s->part_asks);
-        free(s);
+        lane_book_release(&figures->symbols[i]->book);
+        free(figures->symbols[i]);
     }
     free(figures);
+}
+
+static void on_reached(void *ctx, uint64_t update_id)
+{
+    lane_symbol *s = ctx;
+    if (s->of->fn)
+        s->of->fn(s->of->ctx, s, update_id);
 }
 
 static bus_err find_symbol(lane_figures *f, bus_view name, lane_symbol **out)
@@ -105,8 +83,8 @@ static bus_err find_symbol(lane_figures *f, bus_view name, lane_symbol **out)
         free(s);
         return bus_fail(BUS_EINVAL, "symbol '%.*s'", BUS_VIEW_ARG(name));
     }
-    s->bids.bids = s->part_bids.bids = true;
-    s->tail = &s->first;
+    s->of = f;
+    lane_book_init(&s->book, on_reached, s);
     f->symbols[f->count++] = *out = s;
     return BUS_OK;
 }
@@ -133,32 +111,7 @@ static void count_event(lane_figures *f, lane_symbol *s, const char *name, uint6
     f->frames++;
 }
 
-// --- fields of data ------------------------------------------------------------------------------------
-
-static bus_err need_text(bus_view data, const char *name, bus_view *out)
-{
-    if (bus_map_str(data, name, out))
-        return BUS_OK;
-    return bus_fail(BUS_EINVAL, "data has no text '%s'", name);
-}
-
-static bus_err need_id(bus_view data, const char *name, uint64_t *out)
-{
-    int64_t v;
-    if (!bus_map_int(data, name, &v) || v < 0)
-        return bus_fail(BUS_EINVAL, "data has no id '%s'", name);
-    *out = (uint64_t)v;
-    return BUS_OK;
-}
-
-static bus_err need_amount(bus_view data, const char *name, lane_amount *out)
-{
-    bus_view text;
-    bus_err err = need_text(data, name, &text);
-    return err ? err : lane_amount_parse(text, out);
-}
-
-// --- trades, quotes, candles -----------------------------------------------------------------------------
+// --- events of a market --------------------------------------------------------------------------------
 
 static bus_err add_trade(sums *t, uint64_t id, lane_amount price, lane_amount qty, bool sell)
 {
@@ -188,13 +141,13 @@ static bus_err take_trade(lane_figures *f, lane_symbol *s, bus_view data)
     bus_view side;
     bool aggregate = false;
     bus_map_bool(data, "aggregate", &aggregate);
-    bus_err err = need_id(data, "trade_id", &id);
+    bus_err err = lane_need_id(data, "trade_id", &id);
     if (!err)
-        err = need_amount(data, "price", &price);
+        err = lane_need_amount(data, "price", &price);
     if (!err)
-        err = need_amount(data, "qty", &qty);
+        err = lane_need_amount(data, "qty", &qty);
     if (!err)
-        err = need_text(data, "side", &side);
+        err = lane_need_text(data, "side", &side);
     if (err)
         return err;
     count_event(f, s, aggregate ? "aggTrade" : "trade", id, 0);
@@ -206,10 +159,10 @@ static bus_err take_quote(lane_figures *f, lane_symbol *s, bus_view data)
 {
     static const char *const names[] = {"bid_price", "bid_qty", "ask_price", "ask_qty"};
     uint64_t id;
-    bus_err err = need_id(data, "update_id", &id);
+    bus_err err = lane_need_id(data, "update_id", &id);
     for (int i = 0; i < 4 && !err; i++) {
         bus_view text;
-        err = need_text(data, names[i], &text);
+        err = lane_need_text(data, names[i], &text);
         if (!err)
             bus_view_copy(text, s->quote[i + 1], LANE_LEVEL_TEXT);
     }
@@ -225,11 +178,11 @@ static bus_err take_candle(lane_figures *f, lane_symbol *s, bus_view data)
     uint64_t open, at;
     bus_view interval;
     char name[24];
-    bus_err err = need_id(data, "open_time", &open);
+    bus_err err = lane_need_id(data, "open_time", &open);
     if (!err)
-        err = need_id(data, "event_time", &at);
+        err = lane_need_id(data, "event_time", &at);
     if (!err)
-        err = need_text(data, "interval", &interval);
+        err = lane_need_text(data, "interval", &interval);
     if (err)
         return err;
     snprintf(name, sizeof name, "kline_%.*s", BUS_VIEW_ARG(interval));
@@ -237,184 +190,20 @@ static bus_err take_candle(lane_figures *f, lane_symbol *s, bus_view data)
     return BUS_OK;
 }
 
-// --- the book ----------------------------------------------------------------------------------------------
-
-static bus_err apply_sides(lane_ladder *bids, lane_ladder *asks, bus_view data,
-                           const char *bid_name, const char *ask_name, uint64_t *rows)
-{
-    bus_cursor b, a;
-    if (!bus_map_find(data, bid_name, &b) || !bus_map_find(data, ask_name, &a))
-        return bus_fail(BUS_EINVAL, "data has no '%s' or '%s'", bid_name, ask_name);
-    bus_err err = lane_ladder_apply(bids, b, rows);
-    return err ? err : lane_ladder_apply(asks, a, rows);
-}
-
-static uint64_t rows_of(bus_view data, const char *name)
-{
-    bus_cursor c;
-    bus_pack_value list;
-    bool found = bus_map_find(data, name, &c) && bus_cursor_next(&c, &list);
-    return found && list.kind == BUS_PACK_ARRAY ? list.as.count : 0;
-}
-
-static bus_err keep(lane_symbol *s, bus_view data)
-{
-    if (s->kept_count == KEPT_MAX)
-        return bus_fail(BUS_ELIMIT, "%d updates and no snapshot that joins them", KEPT_MAX);
-    kept *k = malloc(sizeof *k + data.len);
-    if (!k)
-        return bus_fail(BUS_ENOMEM, "an update");
-    k->next = NULL;
-    k->len = data.len;
-    memcpy(k->data, data.ptr, data.len);
-    *s->tail = k;
-    s->tail = &k->next;
-    s->kept_count++;
-    return BUS_OK;
-}
-
-static bus_err lose_book(lane_symbol *s, bus_view data)
-{
-    s->whole = s->waiting = false;
-    drop_kept(s);
-    return keep(s, data);
-}
-
-// An update on a book that is whole, or that waits for its first one.
-static bus_err join_update(lane_figures *f, lane_symbol *s, bus_view data)
-{
-    uint64_t first, last;
-    bus_err err = need_id(data, "first_update_id", &first);
-    if (!err)
-        err = need_id(data, "last_update_id", &last);
-    if (err)
-        return err;
-    if (last <= s->last_update) {
-        s->stale++;
-        s->rows += rows_of(data, "bids_delta") + rows_of(data, "asks_delta");
-        return BUS_OK;
-    }
-    bool joins = s->waiting ? first <= s->last_update + 1 : first == s->last_update + 1;
-    if (!joins) {
-        s->depth_gaps += !s->waiting;
-        return lose_book(s, data);
-    }
-    err = apply_sides(&s->bids, &s->asks, data, "bids_delta", "asks_delta", &s->rows);
-    s->waiting = false;
-    s->whole = true;
-    s->last_update = last;
-    s->applied++;
-    if (!err && f->fn)
-        f->fn(f->ctx, s, last);
-    return err;
-}
-
 static bus_err take_update(lane_figures *f, lane_symbol *s, bus_view data)
 {
     uint64_t last;
-    bus_err err = need_id(data, "last_update_id", &last);
+    bus_err err = lane_need_id(data, "last_update_id", &last);
     if (err)
         return err;
     count_event(f, s, "depth@100ms", last, 0);
-    return s->whole || s->waiting ? join_update(f, s, data) : keep(s, data);
-}
-
-// Does the oldest kept update that is newer than the snapshot join it? Without any: not known yet.
-static bool kept_joins(const lane_symbol *s, uint64_t id)
-{
-    for (const kept *k = s->first; k; k = k->next) {
-        uint64_t first = 0, last = 0;
-        bus_view data = {k->data, k->len};
-        if (need_id(data, "first_update_id", &first) || need_id(data, "last_update_id", &last))
-            return false;
-        if (last > id)
-            return first <= id + 1;
-    }
-    return true;
-}
-
-static bus_err load_snapshot(lane_figures *f, lane_symbol *s)
-{
-    lane_ladder bids = s->bids, asks = s->asks;
-    s->bids = s->part_bids;
-    s->asks = s->part_asks;
-    s->part_bids = bids;
-    s->part_asks = asks;
-    s->last_update = s->part_id;
-    s->waiting = true;
-    kept *list = s->first;
-    s->first = NULL;
-    s->tail = &s->first;
-    s->kept_count = 0;
-    bus_err err = BUS_OK;
-    while (list) {
-        kept *next = list->next;
-        if (!err)
-            err = s->whole || s->waiting ? join_update(f, s, (bus_view){list->data, list->len})
-                                         : keep(s, (bus_view){list->data, list->len});
-        free(list);
-        list = next;
-    }
-    return err;
-}
-
-static uint64_t differing(const lane_ladder *a, const lane_ladder *b)
-{
-    json_t *list = lane_ladder_top(b, b->count);
-    uint64_t count = 0;
-    lane_ladder_differences(a, list, &count);
-    json_decref(list);
-    return count;
-}
-
-// All parts of a snapshot are there.
-static bus_err take_snapshot(lane_figures *f, lane_symbol *s, bool from_venue)
-{
-    f->snapshots += from_venue;
-    s->snapshots += from_venue;
-    if (from_venue && s->first_snapshot == 0) {
-        s->first_snapshot = s->part_id;
-        s->snapshot_levels[0] = s->part_bids.count;
-        s->snapshot_levels[1] = s->part_asks.count;
-        s->rows += s->part_bids.count + s->part_asks.count;
-    }
-    // One that meets a whole book is compared, not applied. The venue's reach only so deep.
-    if (s->whole) {
-        if (!from_venue && s->part_id == s->last_update)
-            s->snapshot_differences +=
-                differing(&s->bids, &s->part_bids) + differing(&s->asks, &s->part_asks);
-        return BUS_OK;
-    }
-    return kept_joins(s, s->part_id) ? load_snapshot(f, s) : BUS_OK;
+    return lane_book_update(&s->book, data);
 }
 
 static bus_err take_part(lane_figures *f, lane_symbol *s, bus_view data)
 {
-    uint64_t id, part, parts;
-    bus_view origin;
-    bus_err err = need_id(data, "last_update_id", &id);
-    if (!err)
-        err = need_id(data, "part", &part);
-    if (!err)
-        err = need_id(data, "parts", &parts);
-    if (!err)
-        err = need_text(data, "origin", &origin);
-    if (err)
-        return err;
-    if (part == 1) {
-        lane_ladder_clear(&s->part_bids);
-        lane_ladder_clear(&s->part_asks);
-        s->part_id = id;
-        s->part_next = 1;
-    }
-    if (part != s->part_next || id != s->part_id) {
-        s->part_next = 0; // of no use before another part 1
-        return bus_fail(BUS_EINVAL, "part %llu of snapshot %llu comes out of turn",
-                        (unsigned long long)part, (unsigned long long)id);
-    }
-    s->part_next++;
-    err = apply_sides(&s->part_bids, &s->part_asks, data, "bids", "asks", NULL);
-    return err || part < parts ? err : take_snapshot(f, s, bus_view_is(origin, "venue"));
+    (void)f;
+    return lane_book_part(&s->book, data);
 }
 
 // --- the feed's own words ------------------------------------------------------------------------------
@@ -469,7 +258,7 @@ bus_err lane_figures_take(lane_figures *f, const bus_lane *lane, const bus_event
         f->others++;
         return BUS_OK;
     }
-    bus_err err = need_text(event->data, "symbol", &name);
+    bus_err err = lane_need_text(event->data, "symbol", &name);
     if (!err)
         err = find_symbol(f, name, &s);
     if (!err)
@@ -486,21 +275,21 @@ const char *lane_symbol_name(const lane_symbol *symbol)
 
 const lane_ladder *lane_symbol_side(const lane_symbol *symbol, bool bids)
 {
-    return bids ? &symbol->bids : &symbol->asks;
+    return bids ? &symbol->book.bids : &symbol->book.asks;
 }
 
 void lane_figures_each(lane_figures *figures, lane_symbol_fn fn, void *ctx)
 {
     for (size_t i = 0; i < figures->count; i++)
-        fn(ctx, figures->symbols[i], figures->symbols[i]->last_update,
-           figures->symbols[i]->whole || figures->symbols[i]->waiting);
+        fn(ctx, figures->symbols[i], figures->symbols[i]->book.last_update,
+           lane_book_stands(&figures->symbols[i]->book));
 }
 
 uint64_t lane_figures_faults(const lane_figures *figures)
 {
     uint64_t faults = figures->duplicates;
     for (size_t i = 0; i < figures->count; i++)
-        faults += figures->symbols[i]->snapshot_differences;
+        faults += figures->symbols[i]->book.snapshot_differences;
     return faults;
 }
 
@@ -521,21 +310,6 @@ static void add_sums(json_t *out, const char *name, const sums *t)
                   lane_amount_text(t->low, LANE_AMOUNT_SCALE, low)));
 }
 
-static void add_book(json_t *out, const lane_symbol *s)
-{
-    json_object_update_new(
-        out,
-        json_pack("{s:I,s:[I,I],s:I,s:I,s:I,s:I,s:I,s:b,s:{s:I,s:I,s:o,s:o}}",
-                  "snapshot_lastUpdateId", (json_int_t)s->first_snapshot, "snapshot_levels",
-                  (json_int_t)s->snapshot_levels[0], (json_int_t)s->snapshot_levels[1],
-                  "depth_stale_dropped", (json_int_t)s->stale, "depth_applied",
-                  (json_int_t)s->applied, "depth_gaps", (json_int_t)s->depth_gaps, "final_u",
-                  (json_int_t)s->last_update, "depth_level_rows_incl_snapshot", (json_int_t)s->rows,
-                  "whole", s->whole || s->waiting, "final_book", "bid_levels",
-                  (json_int_t)s->bids.count, "ask_levels", (json_int_t)s->asks.count, "bids",
-                  lane_ladder_top(&s->bids, 5), "asks", lane_ladder_top(&s->asks, 5)));
-}
-
 static json_t *symbol_json(const lane_symbol *s)
 {
     json_t *out = json_object(), *channels = json_object();
@@ -543,8 +317,7 @@ static json_t *symbol_json(const lane_symbol *s)
         json_object_set_new(channels, s->channels[i].name,
                             json_integer((json_int_t)s->channels[i].count));
     json_object_set_new(out, "channels", channels);
-    if (s->first_snapshot)
-        add_book(out, s);
+    lane_book_json(&s->book, out);
     add_sums(out, "trades", &s->trades);
     add_sums(out, "aggTrades", &s->aggregates);
     if (s->quote[0][0])
@@ -552,22 +325,25 @@ static json_t *symbol_json(const lane_symbol *s)
                             json_pack("{s:I,s:s,s:s,s:s,s:s}", "u",
                                       (json_int_t)strtoull(s->quote[0], NULL, 10), "b", s->quote[1],
                                       "B", s->quote[2], "a", s->quote[3], "A", s->quote[4]));
-    json_object_set_new(out, "snapshots", json_integer((json_int_t)s->snapshots));
+    json_object_set_new(out, "snapshots", json_integer((json_int_t)s->book.snapshots));
     json_object_set_new(out, "gaps", json_integer((json_int_t)s->gaps));
     json_object_set_new(out, "resyncs", json_integer((json_int_t)s->resyncs));
     json_object_set_new(out, "wholes", json_integer((json_int_t)s->wholes));
     json_object_set_new(out, "snapshot_differences",
-                        json_integer((json_int_t)s->snapshot_differences));
+                        json_integer((json_int_t)s->book.snapshot_differences));
     return out;
 }
 
 json_t *lane_figures_json(const lane_figures *figures)
 {
     json_t *symbols = json_object();
-    for (size_t i = 0; i < figures->count; i++)
+    uint64_t snapshots = 0;
+    for (size_t i = 0; i < figures->count; i++) {
         json_object_set_new(symbols, figures->symbols[i]->name, symbol_json(figures->symbols[i]));
+        snapshots += figures->symbols[i]->book.snapshots;
+    }
     return json_pack("{s:I,s:I,s:I,s:I,s:I,s:o}", "frames", (json_int_t)figures->frames,
-                     "snapshots", (json_int_t)figures->snapshots, "duplicates",
+                     "snapshots", (json_int_t)snapshots, "duplicates",
                      (json_int_t)figures->duplicates, "gaps_all_symbols", (json_int_t)figures->gaps,
                      "other_events", (json_int_t)figures->others, "symbols", symbols);
 }
