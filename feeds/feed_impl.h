@@ -1,5 +1,6 @@
 // feed, inside: what its files share.
-//   feed.c        the thread: phases, frames and answers to the adapter, its end
+//   feed.c        the thread: phases, from the lease to the end
+//   feed_run.c    the phase that runs: frames and answers to the adapter, its events to the outbox
 //   feed_links.c  the one or two connections to the venue: trying, renewing, taking over, ending
 // Thread: the venue's, but for what feed.h says. Source: schemas/specs/feedd.md.
 #ifndef FEEDS_FEED_IMPL_H
@@ -52,15 +53,17 @@ struct feed {
     char why[256];
 };
 
-// feed_now_of: the present, for events of our own making; not younger than a frame that waits.
-feed_now feed_now_of(const feed *f);
-// feed_not_before_last: what waited through a change of connection may have been read before the last
-// event published.
-bus_recorded_time feed_not_before_last(const feed *f, bus_recorded_time received);
 void feed_why(feed *f, const char *text);
 
+// feed_run.c
+// feed_now_of: the present, for events of our own making; not younger than a frame that waits.
+feed_now feed_now_of(const feed *f);
+bus_err feed_run_open(feed *f);           // the adapter's session
+feed_net_events feed_run_events(feed *f); // what the sockets tell
+void feed_run_turn(feed *f, bus_mono now);
+void feed_run_count(feed *f, bus_mono now); // in any phase: what waits is worth seeing then too
+
 // feed_links.c
-feed_link feed_link_of(const feed *f, bool rotation);
 void feed_links_turn(feed *f, bus_mono now);
 feed_connection *feed_connection_of(feed *f, const feed_socket *socket); // NULL: of neither
 void feed_links_stop(feed *f); // tells that it ended, closes in order

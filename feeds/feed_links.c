@@ -6,7 +6,7 @@
 // Silence of the old connection after which its replacement does not wait any more.
 enum { PROOF_MS = 5000 };
 
-feed_link feed_link_of(const feed *f, bool rotation)
+static feed_link link_of(const feed *f, bool rotation)
 {
     return (feed_link){.connection_id = f->set.connection_id,
                        .url = f->set.ws_url,
@@ -74,7 +74,7 @@ static void coming_over(feed *f)
 // The old connection's end. rotation: the other one carries the streams.
 static void live_over(feed *f, const char *reason, const char *text, bool rotation)
 {
-    feed_link link = feed_link_of(f, rotation);
+    feed_link link = link_of(f, rotation);
     f->have_live = false; // first: what is still in its queue was received before now
     feed_now now = feed_now_of(f);
     feed_session_down(f->session, &link, reason, text, &now);
@@ -112,7 +112,7 @@ static void take_over(feed *f)
 {
     bool rotation = f->have_live;
     feed_connection old = f->live;
-    feed_link link = feed_link_of(f, rotation);
+    feed_link link = link_of(f, rotation);
     f->live = f->coming;
     pass_socket(&f->live, &f->coming);
     f->have_live = true;
@@ -193,7 +193,7 @@ void feed_links_turn(feed *f, bus_mono now)
 void feed_links_stop(feed *f)
 {
     if (f->have_live) {
-        feed_link link = feed_link_of(f, false);
+        feed_link link = link_of(f, false);
         feed_now now = feed_now_of(f);
         feed_session_down(f->session, &link, "stopped", "feedd ends", &now);
         feed_lifecycle_tell(&f->life, &f->outbox, "disconnected", 0, NULL, NULL);
