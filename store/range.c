@@ -8,7 +8,8 @@
 enum { DISORDER = 1024, PROBE_BYTES = 64 * 1024 };
 static const bus_span probe_timeout = {INT64_C(5000000000)};
 
-bool store_recorded_of(const bus_record *record, bus_scratch *scratch, bus_recorded_time *out)
+// recordedtime (else time) of a stored record in whatever form; false: no event.
+static bool recorded_of(const bus_record *record, bus_scratch *scratch, bus_recorded_time *out)
 {
     bus_event event;
     if (bus_msg_event(record->msg, &event, scratch))
@@ -42,7 +43,7 @@ static bus_err walk(bus_conn *conn, const char *stream, uint64_t from, uint64_t 
             continue;
         if (record.seq > last)
             break;
-        if (store_recorded_of(&record, &scratch, &recorded) && fn(ctx, record.seq, recorded))
+        if (recorded_of(&record, &scratch, &recorded) && fn(ctx, record.seq, recorded))
             break;
         if (record.seq == last)
             break;

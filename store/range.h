@@ -26,7 +26,4 @@ bus_err store_range_find(bus_conn *conn, const store_range_ask *ask, bus_seq_ran
 bus_err store_range_seek(bus_conn *conn, const char *stream, bus_seq_range range,
                          bus_recorded_time time, uint64_t *seq);
 
-// store_recorded_of reads recordedtime (else time) of a stored record in whatever form; false: no event.
-bool store_recorded_of(const bus_record *record, bus_scratch *scratch, bus_recorded_time *out);
-
 #endif
