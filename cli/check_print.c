@@ -2,15 +2,11 @@
 
 #include <stdio.h>
 
+#include "cli/json.h"
+
 static long long number(const json_t *object, const char *field)
 {
     return (long long)json_integer_value(json_object_get(object, field));
-}
-
-static const char *text(const json_t *object, const char *field)
-{
-    const char *value = json_string_value(json_object_get(object, field));
-    return value ? value : "";
 }
 
 static void print_channels(json_t *channels)
@@ -57,8 +53,9 @@ static void print_sums(const char *name, const json_t *sums)
             "  %-10s %lld, ids %lld to %lld, quantity %s, notional %s, vwap %s, low %s, high %s, "
             "%lld by sellers\n",
             name, number(sums, "count"), number(sums, "first_id"), number(sums, "last_id"),
-            text(sums, "sum_qty"), text(sums, "sum_notional"), text(sums, "vwap"),
-            text(sums, "low"), text(sums, "high"), number(sums, "sell_aggressor"));
+            lane_json_text(sums, "sum_qty"), lane_json_text(sums, "sum_notional"),
+            lane_json_text(sums, "vwap"), lane_json_text(sums, "low"), lane_json_text(sums, "high"),
+            number(sums, "sell_aggressor"));
 }
 
 static void print_symbol(const char *name, const json_t *symbol)

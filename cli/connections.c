@@ -6,7 +6,7 @@
 
 static void add_connection(void *ctx, const bus_kv_entry *entry)
 {
-    json_t *row = json_loadb(entry->value.ptr ? entry->value.ptr : "", entry->value.len, 0, NULL);
+    json_t *row = lane_json_parse(entry->value);
     if (!row)
         row = json_pack("{s:o,s:s}", "id", lane_json_view(entry->key), "status",
                         "(its record is no JSON)");

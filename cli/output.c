@@ -24,19 +24,6 @@ void lane_json_line(json_t *value)
     json_decref(value);
 }
 
-json_t *lane_json_view(bus_view text)
-{
-    json_t *value = json_stringn(text.ptr ? text.ptr : "", text.len);
-    return value ? value : json_null();
-}
-
-json_t *lane_json_time(int64_t ns)
-{
-    char text[BUS_TIME_TEXT];
-    bus_time_format(ns, text);
-    return json_string(text);
-}
-
 // "a.b.c" in nested objects; borrowed.
 static json_t *at_path(const json_t *object, const char *path)
 {

@@ -13,7 +13,4 @@ bus_err lane_painter_open(lane_painter **out, lane_cli *cli, const char *const *
 json_t *lane_painter_paint(lane_painter *painter); // new reference; NULL: out of memory
 void lane_painter_close(lane_painter *painter);
 
-// lane_quantile: of a histogram of metrics.h, given as counts a bucket; seconds, interpolated. -1: empty.
-double lane_quantile(const int64_t *bucket, int count, double q);
-
 #endif

@@ -35,7 +35,7 @@ json_t *lane_progress_row(bus_view key, bus_view value)
     const char *worker = key.len > 3 ? strchr(key.ptr + 3, '.') : NULL;
     if (!worker || strchr(worker + 1, '.'))
         return NULL;
-    json_t *record = json_loadb(value.ptr ? value.ptr : "", value.len, 0, NULL);
+    json_t *record = lane_json_parse(value);
     json_t *row = json_pack("{s:s}", "worker", worker + 1);
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
         json_t *field = json_object_get(record, fields[i]);

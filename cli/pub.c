@@ -184,7 +184,7 @@ static bus_err send_recorded(lane_cli *cli, const char *subject, const draft *d,
     if (err)
         return err;
     bus_view text = bus_msg_payload(reply);
-    json_t *ack = json_loadb(text.ptr ? text.ptr : "", text.len, 0, NULL);
+    json_t *ack = lane_json_parse(text);
     bus_msg_release(reply);
     const char *said =
         json_string_value(json_object_get(json_object_get(ack, "error"), "description"));

@@ -17,33 +17,17 @@
 
 // --- watching ----------------------------------------------------------------------------------------
 
-static const char *text_of(const json_t *info, const char *field)
-{
-    const char *text = json_string_value(json_object_get(info, field));
-    return text ? text : "";
-}
-
-// 64-bit integers are strings in protobuf's JSON.
-static uint64_t number_of(const json_t *info, const char *field)
-{
-    uint64_t v = 0;
-    json_t *value = json_object_get(info, field);
-    if (json_is_string(value))
-        bus_view_u64(bus_view_of(json_string_value(value)), &v);
-    return json_is_integer(value) ? (uint64_t)json_integer_value(value) : v;
-}
-
 static bool has_ended(const json_t *info)
 {
-    const char *state = text_of(info, "state");
+    const char *state = lane_json_text(info, "state");
     return strcmp(state, "finished") == 0 || strcmp(state, "stopped") == 0 ||
            strcmp(state, "failed") == 0;
 }
 
 static double part_done(const json_t *info)
 {
-    uint64_t first = number_of(info, "firstSeq"), last = number_of(info, "lastSeq");
-    uint64_t at = number_of(info, "position");
+    uint64_t first = lane_json_u64(info, "firstSeq"), last = lane_json_u64(info, "lastSeq");
+    uint64_t at = lane_json_u64(info, "position");
     if (last < first || at < first)
         return 0;
     return (double)(at - first + 1) / (double)(last - first + 1);
@@ -53,13 +37,13 @@ static void print_bar(const json_t *info)
 {
     enum { WIDTH = 30 };
     int full = (int)(part_done(info) * WIDTH);
-    printf("\r\033[K%s [", text_of(info, "selector"));
+    printf("\r\033[K%s [", lane_json_text(info, "selector"));
     for (int i = 0; i < WIDTH; i++)
         fputs(i < full ? "#" : "-", stdout);
     printf("] %3.0f%%  %llu events  %.0f/s  %s %s", part_done(info) * 100,
-           (unsigned long long)number_of(info, "sent"),
-           json_number_value(json_object_get(info, "eventsPerS")), text_of(info, "state"),
-           text_of(info, "slowest"));
+           (unsigned long long)lane_json_u64(info, "sent"),
+           json_number_value(json_object_get(info, "eventsPerS")), lane_json_text(info, "state"),
+           lane_json_text(info, "slowest"));
 }
 
 // Whom play waits for: those that have not joined, else who is furthest behind.
@@ -69,29 +53,29 @@ static void print_waits(const json_t *info)
     const json_t *name;
     json_array_foreach(json_object_get(info, "awaited"), i, name)
         printf("%s%s", i ? ", " : ", waits for ", json_string_value(name));
-    if (i == 0 && *text_of(info, "slowest"))
-        printf(", waits for %s", text_of(info, "slowest"));
+    if (i == 0 && *lane_json_text(info, "slowest"))
+        printf(", waits for %s", lane_json_text(info, "slowest"));
 }
 
 // The position before the first event is the one before the range: for people, none.
 static void print_line(const json_t *info)
 {
-    uint64_t at = number_of(info, "position"), first = number_of(info, "firstSeq");
+    uint64_t at = lane_json_u64(info, "position"), first = lane_json_u64(info, "firstSeq");
     char position[24] = "none";
     if (at >= first)
         snprintf(position, sizeof position, "%llu", (unsigned long long)at);
-    printf("%s %s: %s of %llu..%llu, %llu events, %.0f/s", text_of(info, "selector"),
-           text_of(info, "state"), position, (unsigned long long)first,
-           (unsigned long long)number_of(info, "lastSeq"),
-           (unsigned long long)number_of(info, "sent"),
+    printf("%s %s: %s of %llu..%llu, %llu events, %.0f/s", lane_json_text(info, "selector"),
+           lane_json_text(info, "state"), position, (unsigned long long)first,
+           (unsigned long long)lane_json_u64(info, "lastSeq"),
+           (unsigned long long)lane_json_u64(info, "sent"),
            json_number_value(json_object_get(info, "eventsPerS")));
-    if (number_of(info, "skipped"))
-        printf(", %llu passed over", (unsigned long long)number_of(info, "skipped"));
-    if (number_of(info, "missing"))
-        printf(", %llu not stored any more", (unsigned long long)number_of(info, "missing"));
+    if (lane_json_u64(info, "skipped"))
+        printf(", %llu passed over", (unsigned long long)lane_json_u64(info, "skipped"));
+    if (lane_json_u64(info, "missing"))
+        printf(", %llu not stored any more", (unsigned long long)lane_json_u64(info, "missing"));
     if (!has_ended(info))
         print_waits(info);
-    printf("%s%s\n", *text_of(info, "message") ? ": " : "", text_of(info, "message"));
+    printf("%s%s\n", *lane_json_text(info, "message") ? ": " : "", lane_json_text(info, "message"));
 }
 
 // What a line says, but for the rate.
@@ -164,11 +148,11 @@ static int follow_to_end(lane_cli *cli, const char *selector)
     if (!err)
         err = follow(cli, selector, &last);
     int code = err ? lane_fail(cli, err) : 0;
-    if (!err && last && has_ended(last) && strcmp(text_of(last, "state"), "finished") != 0) {
-        const char *why = text_of(last, "message");
+    if (!err && last && has_ended(last) && strcmp(lane_json_text(last, "state"), "finished") != 0) {
+        const char *why = lane_json_text(last, "message");
         fprintf(stderr, "lane %s: the replay on '%s' %s at sequence %llu%s%s\n",
-                cli->args.verb->name, selector, text_of(last, "state"),
-                (unsigned long long)number_of(last, "position"), *why ? ": " : "", why);
+                cli->args.verb->name, selector, lane_json_text(last, "state"),
+                (unsigned long long)lane_json_u64(last, "position"), *why ? ": " : "", why);
         code = 1;
     }
     json_decref(last);
@@ -182,7 +166,7 @@ static int show_info(const lane_cli *cli, json_t *info)
     if (!cli->json && json_is_number(rate))
         json_object_set_new(info, "eventsPerS",
                             json_integer((json_int_t)(json_number_value(rate) + 0.5)));
-    if (!cli->json && number_of(info, "error") == 0)
+    if (!cli->json && lane_json_u64(info, "error") == 0)
         json_object_del(info, "error");
     lane_object(cli, info);
     return 0;

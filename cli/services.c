@@ -23,7 +23,7 @@ bus_err lane_services_ask(lane_cli *cli, const char *verb, const char *name, jso
             break;
         }
         bus_view text = bus_msg_payload(msg);
-        json_t *answer = json_loadb(text.ptr ? text.ptr : "", text.len, 0, NULL);
+        json_t *answer = lane_json_parse(text);
         if (answer)
             json_array_append_new(list, answer);
         bus_msg_release(msg);

@@ -4,11 +4,11 @@
 #ifndef CLI_SESSION_H
 #define CLI_SESSION_H
 
-#include <jansson.h>
 #include <stdbool.h>
 
 #include "bus/nats/conn.h"
 #include "cli/args.h"
+#include "cli/json.h"
 
 struct lane_cli {
     lane_args args;
@@ -53,9 +53,7 @@ void lane_rows(const lane_cli *cli, const lane_column *columns, json_t *rows);
 // lane_object prints one object: "field: value" lines, those of nested ones as "market.lane: hyp", or with
 // --json one line. Takes over `object`.
 void lane_object(const lane_cli *cli, json_t *object);
-void lane_json_line(json_t *value);    // takes over
-json_t *lane_json_view(bus_view text); // a string; bytes that are not UTF-8 become null
-json_t *lane_json_time(int64_t ns);
+void lane_json_line(json_t *value); // takes over
 // lane_event_line prints {"seq","subject","event"}, or "error" and "payload_base64" for what is no event; the
 // event's text is the codec's own, not parsed and written again. seq 0: left out. msg may be NULL.
 void lane_event_line(uint64_t seq, bus_view subject, const bus_msg *msg, bus_view payload,

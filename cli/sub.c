@@ -72,7 +72,7 @@ static const char *preset_from(const lane_cli *cli, const char *subject)
         !bus_view_copy((bus_view){subject + 3, (size_t)(dot - subject - 3)}, id, sizeof id) ||
         bus_lane_check_scenario(bus_view_of(id)) || bus_kv_get(cli->conn, "scenarios", id, &entry))
         return "new";
-    json_t *record = json_loadb(entry.value.ptr ? entry.value.ptr : "", entry.value.len, 0, NULL);
+    json_t *record = lane_json_parse(entry.value);
     const char *lane =
         json_string_value(json_object_get(json_object_get(record, "market"), "lane"));
     hyp = lane && strcmp(lane, "hyp") == 0;
@@ -221,8 +221,7 @@ static void say_waiting(const lane_cli *cli, const char *selector)
 {
     bus_kv_entry entry = {0};
     bus_err err = bus_kv_get(cli->conn, "replays", selector, &entry);
-    json_t *record =
-        err ? NULL : json_loadb(entry.value.ptr ? entry.value.ptr : "", entry.value.len, 0, NULL);
+    json_t *record = err ? NULL : lane_json_parse(entry.value);
     const char *state = json_string_value(json_object_get(record, "state"));
     bool running = state && (strcmp(state, "starting") == 0 || strcmp(state, "running") == 0 ||
                              strcmp(state, "paused") == 0);

@@ -75,11 +75,37 @@ static void set_pace(gatherer *g, bus_span every)
 
 // --- on a terminal -----------------------------------------------------------------------------------
 
+static void change_pace(gatherer *g, lane_view *view, bool faster)
+{
+    int64_t ms = (int64_t)(view->every_s * 1000);
+    ms = faster ? ms / 2 : ms * 2;
+    ms = ms < EVERY_MS_MIN ? EVERY_MS_MIN : ms > EVERY_MS_MAX ? EVERY_MS_MAX : ms;
+    view->every_s = (double)ms / 1000;
+    set_pace(g, BUS_SPAN_MS(ms));
+}
+
+// Rows that a key goes down; 0: it is none of those that scroll.
+static int scroll_of(int key, int page)
+{
+    switch (key) {
+    case LANE_KEY_UP:
+    case 'k':
+        return -1;
+    case LANE_KEY_DOWN:
+    case 'j':
+        return 1;
+    case LANE_KEY_PAGE_UP:
+        return -page;
+    case LANE_KEY_PAGE_DOWN:
+        return page;
+    default:
+        return 0;
+    }
+}
+
 // False: it is over.
 static bool obey(gatherer *g, lane_view *view, int key)
 {
-    int page = view->height / 2;
-    int64_t every_ms = (int64_t)(view->every_s * 1000);
     switch (key) {
     case 'q':
     case 'Q':
@@ -103,30 +129,12 @@ static bool obey(gatherer *g, lane_view *view, int key)
     case '?':
         view->help = !view->help;
         break;
-    case LANE_KEY_UP:
-    case 'k':
-        view->skip--;
-        break;
-    case LANE_KEY_DOWN:
-    case 'j':
-        view->skip++;
-        break;
-    case LANE_KEY_PAGE_UP:
-        view->skip -= page;
-        break;
-    case LANE_KEY_PAGE_DOWN:
-        view->skip += page;
-        break;
     case '+':
     case '-':
-        every_ms = key == '+' ? every_ms / 2 : every_ms * 2;
-        every_ms = every_ms < EVERY_MS_MIN   ? EVERY_MS_MIN
-                   : every_ms > EVERY_MS_MAX ? EVERY_MS_MAX
-                                             : every_ms;
-        view->every_s = (double)every_ms / 1000;
-        set_pace(g, BUS_SPAN_MS(every_ms));
+        change_pace(g, view, key == '+');
         break;
     default:
+        view->skip += scroll_of(key, view->height / 2);
         break;
     }
     view->skip = view->skip < 0 ? 0 : view->skip > SKIP_MAX ? SKIP_MAX : view->skip;

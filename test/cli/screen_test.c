@@ -1,11 +1,8 @@
-#include "cli/meter.h"
 #include "cli/screen.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "bus/base/metrics.h"
-#include "cli/picture.h"
 #include "cli/units.h"
 #include "test/support/test.h"
 
@@ -114,40 +111,4 @@ Test(screen, sorts_lanes_and_says_which_rows_it_shows)
     cr_expect_not_null(strstr(end, "LANE 14-30/30"), "%s", end);
     free(end);
     json_decref(picture);
-}
-
-Test(picture, reads_quantiles_from_buckets)
-{
-    int64_t none[BUS_METRIC_BUCKETS] = {0}, one[BUS_METRIC_BUCKETS] = {0};
-    cr_expect_lt(lane_quantile(none, BUS_METRIC_BUCKETS, 0.5), 0);
-    bus_histogram h = {0};
-    for (int i = 1; i <= 1000; i++)
-        bus_histogram_observe(&h, i * INT64_C(1000000)); // 1 ms to 1 s
-    for (int i = 0; i < BUS_METRIC_BUCKETS; i++)
-        one[i] = h.bucket[i];
-    double p50 = lane_quantile(one, BUS_METRIC_BUCKETS, 0.5);
-    double p99 = lane_quantile(one, BUS_METRIC_BUCKETS, 0.99);
-    cr_expect(p50 > 0.45 && p50 < 0.55, "%f", p50);
-    cr_expect(p99 > 0.9 && p99 < 1.1, "%f", p99);
-}
-
-Test(meter, names_families_without_their_ids)
-{
-    static const struct {
-        const char *subject, *family;
-    } cases[] = {
-        {"act.exchange.binance.trade.tape.BTCUSDT", "act.exchange.binance.trade.tape"},
-        {"act.exchange.binance.ohlcv.candle.1m.BTCUSDT", "act.exchange.binance.ohlcv.candle"},
-        {"act.exchange.binance.feed.gap", "act.exchange.binance.feed.gap"},
-        {"hyp.mon.exchange.binance.trade.tape.X", "hyp.mon.exchange.binance.trade.tape"},
-        {"hyp.mon.control.watermark", "hyp.mon.control.watermark"},
-        {"sc.bt1.strategy.signal.emitted.sma", "sc.bt1.strategy.signal.emitted"},
-        {"dlq.ACT.feedd.x", "dlq.ACT.feedd"},
-        {"state.change", "state.change"},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        char family[LANE_FAMILY_CAP];
-        lane_family_of(family, bus_view_of(cases[i].subject));
-        cr_expect_str_eq(family, cases[i].family);
-    }
 }

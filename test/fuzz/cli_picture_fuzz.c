@@ -3,6 +3,7 @@
 // lines that fit, without a character that a terminal would take for more than itself.
 #include <inttypes.h>
 
+#include "cli/meter.h"
 #include "cli/picture.h"
 #include "cli/screen.h"
 #include "played_bus.h"
