@@ -7,14 +7,9 @@
 #include "bus/lane/lane.h"
 #include "workhost/runtime/progress.h"
 
-bus_err work_record_check_name(const char *name)
-{
-    return bus_lane_check_name(bus_view_of(name), "worker name");
-}
-
 bus_err work_record_new(work_record **out, const char *name)
 {
-    bus_err err = work_record_check_name(name);
+    bus_err err = bus_lane_check_name(bus_view_of(name), "worker name");
     if (err)
         return err;
     work_record *r = calloc(1, sizeof *r);

@@ -37,7 +37,6 @@ typedef struct work_record {
 
 bus_err work_record_new(work_record **out, const char *name);
 void work_record_free(work_record *record);
-bus_err work_record_check_name(const char *name);
 // Takes an input as a user wrote it ("act.exchange.…", "hyp.mon.exchange.…" or "exchange.…").
 bus_err work_record_add_input(work_record *record, const char *input);
 bus_err work_record_add_scenario(work_record *record, const char *scenario);

@@ -22,7 +22,7 @@ enum {
     DELIVERY_THREADS = 2,
 };
 
-bus_err bus_nats_code(natsStatus status)
+static bus_err code_of(natsStatus status)
 {
     switch (status) {
     case NATS_OK:
@@ -48,7 +48,7 @@ bus_err bus_nats_code(natsStatus status)
 
 bus_err bus_nats_fail(natsStatus status, const char *what)
 {
-    return bus_fail(bus_nats_code(status), "%s: %s", what, natsStatus_GetText(status));
+    return bus_fail(code_of(status), "%s: %s", what, natsStatus_GetText(status));
 }
 
 // --- settings ---------------------------------------------------------------------------------------

@@ -47,6 +47,5 @@ void bus_link_close(bus_link *link);
 
 // bus_nats_fail turns a status of the library into our error: "<what>: <library's words>".
 bus_err bus_nats_fail(natsStatus status, const char *what);
-bus_err bus_nats_code(natsStatus status);
 
 #endif

@@ -69,7 +69,6 @@ typedef struct bus_stream_call bus_stream_call;
 bus_err bus_stream_call_open(bus_stream_call **out, bus_conn *conn, const char *service,
                              const char *method, const ProtobufCMessage *request,
                              const ProtobufCMessageDescriptor *reply_type, bus_wake wake);
-void bus_stream_call_silence(bus_stream_call *call, bus_silence silence); // before the first next
 // *item NULL and BUS_OK: nothing yet within timeout. *ended with the status as return value.
 // Call it at least once a second: that is when the caller's signs of life are sent.
 bus_err bus_stream_call_next(bus_stream_call *call, bus_span timeout, ProtobufCMessage **item,

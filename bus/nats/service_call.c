@@ -7,7 +7,8 @@
 
 enum { HEADERS_MAX = 6 };
 
-void bus_header_text(char *out, size_t cap, const char *text)
+// Header values may hold no control character: those become blanks.
+static void header_text(char *out, size_t cap, const char *text)
 {
     size_t i = 0;
     for (; text[i] && i + 1 < cap; i++)
@@ -94,7 +95,7 @@ static void add_number(headers *h, const char *name, uint64_t number)
 static void add_error(headers *h, bus_err err, const char *text)
 {
     snprintf(h->code, sizeof h->code, "%d", bus_err_grpc(err));
-    bus_header_text(h->text, sizeof h->text, text && *text ? text : bus_err_name(err));
+    header_text(h->text, sizeof h->text, text && *text ? text : bus_err_name(err));
     add(h, "Nats-Service-Error-Code", h->code);
     add(h, "Nats-Service-Error", h->text);
 }

@@ -63,8 +63,9 @@ void bus_call_control(bus_call *call, bus_view text); // credit n | alive | canc
 void bus_call_tick(bus_call *call, bus_mono now);     // signs of life, silence
 
 bus_silence bus_silence_or_default(bus_silence given);
-// Header values may hold no control character: those become blanks.
-void bus_header_text(char *out, size_t cap, const char *text);
+// bus_stream_call_silence: other times than the rules have, for a test that does not wait so long. Before the first
+// next.
+void bus_stream_call_silence(bus_stream_call *call, bus_silence silence);
 // bus_reply_error: the error a reply's headers tell; BUS_OK when they tell none.
 bus_err bus_reply_error(const bus_msg *reply);
 

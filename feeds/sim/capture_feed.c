@@ -144,7 +144,8 @@ static size_t elements(bus_view array)
     return n;
 }
 
-void sim_depth_cut(bus_view body, size_t limit, sim_text *out)
+// Recorded bodies with more levels than limit are cut.
+static void cut_depth(bus_view body, size_t limit, sim_text *out)
 {
     bus_view id, bids = {0}, asks = {0};
     bool readable = sim_json_get(body, "lastUpdateId", &id) && sim_json_get(body, "bids", &bids) &&
@@ -202,7 +203,7 @@ static void answer_waiter(sim_exchange *x, size_t i, bus_view body)
     x->waiter_count--;
     sim_answer answer = {.status = 200, .type = "application/json;charset=UTF-8"};
     if (body.len)
-        sim_depth_cut(body, waiter.limit, &answer.body);
+        cut_depth(body, waiter.limit, &answer.body);
     else
         sim_capture_feed_depth(x, waiter.symbol_no, waiter.limit, &answer.body);
     x->answer_fn(x->answer_ctx, waiter.cookie, &answer);

@@ -64,8 +64,6 @@ struct sim_exchange {
 // --- capture_feed.c: recorded frames into books and to the hub
 extern const sim_play_host sim_capture_feed_host;
 void sim_capture_feed_depth(sim_exchange *x, int symbol_no, size_t limit, sim_text *out);
-// Recorded bodies with more levels than limit are cut.
-void sim_depth_cut(bus_view body, size_t limit, sim_text *out);
 void sim_levels_render(const sim_book *book, sim_side side, size_t limit, int price_digits,
                        int quantity_digits, sim_text *out);
 

@@ -12,7 +12,7 @@ void sim_text_release(sim_text *text)
     *text = (sim_text){0};
 }
 
-bool sim_text_reserve(sim_text *text, size_t more)
+static bool reserve(sim_text *text, size_t more)
 {
     if (text->failed)
         return false;
@@ -33,7 +33,7 @@ bool sim_text_reserve(sim_text *text, size_t more)
 
 void sim_text_add(sim_text *text, bus_view bytes)
 {
-    if (bytes.len == 0 || !sim_text_reserve(text, bytes.len))
+    if (bytes.len == 0 || !reserve(text, bytes.len))
         return;
     memcpy(text->ptr + text->len, bytes.ptr, bytes.len);
     text->len += bytes.len;
@@ -88,7 +88,7 @@ void sim_text_printf(sim_text *text, const char *fmt, ...)
     int len = vsnprintf(small, sizeof small, fmt, args);
     if (len >= 0 && (size_t)len < sizeof small) {
         sim_text_add(text, (bus_view){small, (size_t)len});
-    } else if (len >= 0 && sim_text_reserve(text, (size_t)len + 1)) {
+    } else if (len >= 0 && reserve(text, (size_t)len + 1)) {
         vsnprintf(text->ptr + text->len, (size_t)len + 1, fmt, again);
         text->len += (size_t)len;
     }

@@ -25,7 +25,6 @@ static inline bus_view sim_text_view(const sim_text *text)
 {
     return (bus_view){text->ptr, text->len};
 }
-bool sim_text_reserve(sim_text *text, size_t more);
 void sim_text_add(sim_text *text, bus_view bytes);
 void sim_text_str(sim_text *text, const char *literal);
 void sim_text_int(sim_text *text, int64_t n);

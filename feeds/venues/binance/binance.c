@@ -241,7 +241,8 @@ static uint32_t listed(const binance *b)
     return count;
 }
 
-bool feed_binance_left_out(const binance *b, const binance_symbol *symbol)
+// Its streams are not subscribed, because the venue knows others but not it.
+static bool left_out(const binance *b, const binance_symbol *symbol)
 {
     return symbol->unlisted && listed(b) > 0; // a connection without streams would be none
 }
@@ -258,7 +259,7 @@ static size_t stream_names(const binance *b, uint32_t from, uint32_t end, char *
     size_t len = 0;
     uint32_t at = 0;
     for (uint32_t i = 0; i < b->symbols && at < end; i++) {
-        if (feed_binance_left_out(b, &b->symbol[i]))
+        if (left_out(b, &b->symbol[i]))
             continue;
         for (uint32_t c = 0; c < b->channels; c++, at++)
             if (at >= from && at < end && len < cap)
@@ -302,8 +303,7 @@ static void binance_up(feed_session *session, bool rotation, const feed_now *now
     for (uint32_t i = 0; i < b->symbols; i++) {
         binance_symbol *symbol = &b->symbol[i];
         symbol->instrument_last.len = 0; // publish it anew
-        if (symbol->depth.on && symbol->sync.state == BINANCE_OFF &&
-            !feed_binance_left_out(b, symbol))
+        if (symbol->depth.on && symbol->sync.state == BINANCE_OFF && !left_out(b, symbol))
             feed_binance_sync_start(b, symbol, symbol->sync.joined_before ? "disconnected" : NULL,
                                     now);
     }

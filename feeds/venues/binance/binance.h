@@ -88,9 +88,7 @@ typedef struct {
 
 binance_symbol *feed_binance_symbol(binance *b, bus_view name); // NULL: not subscribed
 bus_err feed_binance_unknown(bus_view name);                    // the error for that
-// feed_binance_left_out: its streams are not subscribed, because the venue knows others but not it.
-bool feed_binance_left_out(const binance *b, const binance_symbol *symbol);
-uint32_t feed_binance_streams(const binance *b); // to subscribe
+uint32_t feed_binance_streams(const binance *b);                // to subscribe
 bool feed_binance_bytes_add(binance_bytes *to, const void *bytes, size_t len);
 
 // frame.c
