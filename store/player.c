@@ -7,6 +7,7 @@
 
 #include "bus/base/kill_point.h"
 #include "bus/base/log.h"
+#include "store/commands.h"
 #include "store/counters.h"
 #include "store/reports.h"
 
@@ -23,7 +24,7 @@ static void show_now(store_player *p)
     p->shown = now;
 }
 
-static void set_state(store_player *p, store_replay_state state)
+void store_player_state(store_player *p, store_replay_state state)
 {
     p->info.state = state;
     p->info.change++;
@@ -31,15 +32,15 @@ static void set_state(store_player *p, store_replay_state state)
         p->info.ended = bus_now_wall();
 }
 
-static void fail(store_player *p, bus_err err)
+void store_player_fail(store_player *p, bus_err err)
 {
     p->info.error = err;
     snprintf(p->info.message, sizeof p->info.message, "%s", bus_err_text());
     bus_warn("replay on '%s' failed: %s", p->info.selector, p->info.message);
-    set_state(p, STORE_REPLAY_FAILED);
+    store_player_state(p, STORE_REPLAY_FAILED);
 }
 
-static void answer(store_player *p, store_replay_verb verb, void *call, bus_err err)
+void store_player_answer(store_player *p, store_replay_verb verb, void *call, bus_err err)
 {
     store_replay_result result = {.verb = verb, .call = call, .err = err};
     if (err)
@@ -103,8 +104,7 @@ static bus_err open_run(store_player *p)
     return err;
 }
 
-// A new run from `first`: nothing of the old one stays.
-static bus_err begin_run(store_player *p, uint64_t first)
+bus_err store_player_begin(store_player *p, uint64_t first)
 {
     close_run(p);
     bus_err err = bus_identity_run(p->info.runid);
@@ -125,9 +125,9 @@ static bus_err begin_run(store_player *p, uint64_t first)
     if (err)
         return err;
     p->start_until = bus_mono_add(p->run_began, p->opts.join_timeout);
-    set_state(p, info->expected_count ? STORE_REPLAY_STARTING
-                 : p->resume_paused   ? STORE_REPLAY_PAUSED
-                                      : STORE_REPLAY_RUNNING);
+    store_player_state(p, info->expected_count ? STORE_REPLAY_STARTING
+                          : p->resume_paused   ? STORE_REPLAY_PAUSED
+                                               : STORE_REPLAY_RUNNING);
     bus_info("replay on '%s': run %s over '%s' %" PRIu64 "..%" PRIu64, info->selector, info->runid,
              info->stream, info->first_seq, info->last_seq);
     return BUS_OK;
@@ -146,169 +146,9 @@ static bus_err start(store_player *p)
     if (err)
         return err;
     p->info.last_seq = range.last;
-    err = begin_run(p, range.first);
+    err = store_player_begin(p, range.first);
     memcpy(p->info.replay, p->info.runid, sizeof p->info.replay);
     return err;
-}
-
-// --- commands -----------------------------------------------------------------------------------------
-
-static bus_err refuse(const store_player *p, const char *what)
-{
-    return bus_fail(BUS_ESTATE, "replay on '%s' is %s: it cannot %s", p->info.selector,
-                    store_replay_state_name(p->info.state), what);
-}
-
-static bus_err do_pause(store_player *p)
-{
-    if (p->info.state == STORE_REPLAY_STARTING) {
-        p->resume_paused = true;
-        return BUS_OK;
-    }
-    if (p->info.state != STORE_REPLAY_RUNNING)
-        return refuse(p, "be paused");
-    bus_credit_stopped(p->credit);
-    set_state(p, STORE_REPLAY_PAUSED);
-    return BUS_OK;
-}
-
-static bus_err do_resume(store_player *p)
-{
-    if (p->info.state == STORE_REPLAY_STARTING) {
-        p->resume_paused = false;
-        return BUS_OK;
-    }
-    if (p->info.state != STORE_REPLAY_PAUSED)
-        return refuse(p, "be resumed");
-    if (p->stepping)
-        return bus_fail(BUS_ESTATE, "replay on '%s' has a step of %" PRIu64 " events under way",
-                        p->info.selector, p->steps);
-    store_pace_restart(&p->pace);
-    set_state(p, STORE_REPLAY_RUNNING);
-    return BUS_OK;
-}
-
-static bus_err do_step(store_player *p, const store_replay_command *c)
-{
-    if (p->info.state != STORE_REPLAY_PAUSED)
-        return refuse(p, "step: pause it first");
-    if (p->stepping)
-        return bus_fail(BUS_ESTATE, "replay on '%s' has a step of %" PRIu64 " events under way",
-                        p->info.selector, p->steps);
-    p->stepping = true;
-    p->steps = c->n;
-    p->step_call = c->call;
-    return BUS_OK;
-}
-
-static void end_step(store_player *p, bus_err err)
-{
-    if (!p->stepping)
-        return;
-    p->stepping = false;
-    p->steps = 0;
-    bus_credit_stopped(p->credit);
-    answer(p, STORE_REPLAY_STEP, p->step_call, err);
-}
-
-static bus_err find_target(store_player *p, const store_replay_command *c, uint64_t *first)
-{
-    bus_seq_range range = {p->range_first, p->info.last_seq};
-    *first = c->n;
-    if (c->n == 0)
-        return store_range_seek(p->ask, p->info.stream, range, c->time, first);
-    if (c->n < range.first || c->n > range.last)
-        return bus_fail(BUS_ERANGE,
-                        "sequence %" PRIu64 " is outside the range of the replay, %" PRIu64
-                        " to %" PRIu64,
-                        c->n, range.first, range.last);
-    return BUS_OK;
-}
-
-// Who took part is given the time of a start to come back to the new run.
-static void expect_members(store_player *p)
-{
-    bus_credit_member m;
-    p->info.expected_count = 0;
-    for (size_t i = 0; bus_credit_at(p->credit, i, &m); i++) {
-        if (m.state != BUS_MEMBER_JOINED)
-            continue;
-        bus_view_copy(m.name, p->info.expected[p->info.expected_count], sizeof p->info.expected[0]);
-        p->info.awaited[p->info.expected_count++] = true;
-    }
-}
-
-static bus_err do_seek(store_player *p, const store_replay_command *c)
-{
-    uint64_t first;
-    bus_err err = find_target(p, c, &first);
-    if (err)
-        return err;
-    if (p->info.state != STORE_REPLAY_STARTING) {
-        p->resume_paused = p->info.state == STORE_REPLAY_PAUSED;
-        expect_members(p);
-        p->may_miss = true;
-    }
-    bus_fail(BUS_ECANCELLED, "the replay was moved to sequence %" PRIu64, first);
-    end_step(p, BUS_ECANCELLED);
-    store_player_watermark(p, true, "seek");
-    err = begin_run(p, first);
-    if (err)
-        fail(p, err);
-    return err;
-}
-
-static bus_err do_speed(store_player *p, store_speed speed)
-{
-    p->info.speed = speed;
-    p->info.change++;
-    store_pace_set(&p->pace, speed);
-    return BUS_OK;
-}
-
-static void command(store_player *p, store_replay_command *c)
-{
-    bus_err err = BUS_OK;
-    switch (c->verb) {
-    case STORE_REPLAY_PAUSE:
-        err = do_pause(p);
-        break;
-    case STORE_REPLAY_RESUME:
-        err = do_resume(p);
-        break;
-    case STORE_REPLAY_STEP:
-        err = do_step(p, c);
-        if (!err)
-            return; // answered when the events are sent
-        break;
-    case STORE_REPLAY_SEEK:
-        err = do_seek(p, c);
-        break;
-    case STORE_REPLAY_SPEED:
-        err = do_speed(p, c->speed);
-        break;
-    case STORE_REPLAY_STOP:
-        set_state(p, STORE_REPLAY_STOPPED);
-        break;
-    case STORE_REPLAY_JOIN:
-        store_player_join(p, c);
-        return;
-    case STORE_REPLAY_DONE:
-        store_player_report(p, bus_view_of(c->participant), c->n, c->leave);
-        break;
-    case STORE_REPLAY_START:
-        return;
-    }
-    answer(p, c->verb, c->call, err);
-}
-
-static void take_commands(store_player *p)
-{
-    store_replay_command c;
-    while (!store_replay_is_end(p->info.state) && store_mailbox_next(p->box, &c)) {
-        command(p, &c);
-        free(c.filter);
-    }
 }
 
 // --- starting -----------------------------------------------------------------------------------------
@@ -316,7 +156,7 @@ static void take_commands(store_player *p)
 static void leave_starting(store_player *p)
 {
     store_pace_restart(&p->pace);
-    set_state(p, p->resume_paused ? STORE_REPLAY_PAUSED : STORE_REPLAY_RUNNING);
+    store_player_state(p, p->resume_paused ? STORE_REPLAY_PAUSED : STORE_REPLAY_RUNNING);
 }
 
 static void check_start(store_player *p, bus_mono now)
@@ -335,8 +175,8 @@ static void check_start(store_player *p, bus_mono now)
         leave_starting(p);
         return;
     }
-    fail(p, bus_fail(BUS_ESTATE, "%s did not join within %" PRId64 " ms", missing,
-                     p->opts.join_timeout.ns / 1000000));
+    store_player_fail(p, bus_fail(BUS_ESTATE, "%s did not join within %" PRId64 " ms", missing,
+                                  p->opts.join_timeout.ns / 1000000));
 }
 
 // --- playing ------------------------------------------------------------------------------------------
@@ -398,7 +238,7 @@ static void range_is_over(store_player *p)
     bus_credit_reach(p->credit, p->info.last_seq);
     bus_credit_stopped(p->credit);
     if (p->stepping)
-        end_step(p, BUS_OK);
+        store_player_end_step(p, BUS_OK);
     else
         p->range_over = true;
 }
@@ -432,13 +272,13 @@ static bool play(store_player *p)
             return false;
         bus_err err = send_event(p);
         if (err) {
-            fail(p, err);
+            store_player_fail(p, err);
             return true;
         }
         if (bus_credit_watermark_due(p->credit, now))
             store_player_watermark(p, false, NULL);
         if (p->stepping && --p->steps == 0)
-            end_step(p, BUS_OK);
+            store_player_end_step(p, BUS_OK);
     }
     return may_play(p);
 }
@@ -461,7 +301,7 @@ static bus_mono next_deadline(const store_player *p, bus_mono now)
 static void turn(store_player *p)
 {
     uint64_t change = p->info.change;
-    take_commands(p);
+    store_player_commands(p);
     if (store_replay_is_end(p->info.state))
         return;
     store_player_reports(p);
@@ -472,7 +312,7 @@ static void turn(store_player *p)
         if (bus_credit_sent(p->credit) == 0 && !*p->info.message)
             snprintf(p->info.message, sizeof p->info.message,
                      "no event of act.exchange.> in this range");
-        set_state(p, STORE_REPLAY_FINISHED);
+        store_player_state(p, STORE_REPLAY_FINISHED);
     }
     if (store_replay_is_end(p->info.state))
         return;
@@ -492,7 +332,7 @@ static void finish(store_player *p)
 {
     if (p->credit) {
         bus_fail(BUS_ECANCELLED, "the replay is %s", store_replay_state_name(p->info.state));
-        end_step(p, BUS_ECANCELLED);
+        store_player_end_step(p, BUS_ECANCELLED);
         store_player_watermark(p, true, store_replay_state_name(p->info.state));
         if (bus_conn_state_of(p->publish) == BUS_CONN_UP)
             bus_conn_flush(p->publish, BUS_SPAN_S(1));
@@ -517,11 +357,11 @@ void store_player_run(store_player *p)
     bus_err err = start(p);
     p->range_first = p->info.first_seq;
     if (err)
-        fail(p, err);
-    answer(p, STORE_REPLAY_START, p->start_call, err);
+        store_player_fail(p, err);
+    store_player_answer(p, STORE_REPLAY_START, p->start_call, err);
     while (!store_replay_is_end(p->info.state)) {
         if (atomic_load(&p->box->quit))
-            set_state(p, STORE_REPLAY_STOPPED);
+            store_player_state(p, STORE_REPLAY_STOPPED);
         else
             turn(p);
     }

@@ -48,4 +48,12 @@ typedef struct {
 // store_player_run: from connecting to the end; returns when the replay is over.
 void store_player_run(store_player *player);
 
+// --- for commands.c ------------------------------------------------------------------------------------
+// store_player_begin: a new run from `first`: nothing of the old one stays.
+bus_err store_player_begin(store_player *player, uint64_t first);
+void store_player_state(store_player *player, store_replay_state state);
+void store_player_fail(store_player *player, bus_err err); // with bus_err_text
+// store_player_answer: err with bus_err_text; the picture is as new as the answer.
+void store_player_answer(store_player *player, store_replay_verb verb, void *call, bus_err err);
+
 #endif
