@@ -91,9 +91,18 @@ bus_err feed_binance_unknown(bus_view name);                    // the error for
 uint32_t feed_binance_streams(const binance *b);                // to subscribe
 bool feed_binance_bytes_add(binance_bytes *to, const void *bytes, size_t len);
 
+static inline feed_frame_result feed_binance_failed(binance *b) // with bus_err_text
+{
+    b->base.stats.errors++;
+    return FEED_FRAME_ERROR;
+}
+
 // frame.c
 feed_frame_result feed_binance_control(bus_view text);
 feed_frame_result feed_binance_frame(feed_session *session, bus_view text, const feed_now *now);
+
+// small.c
+feed_frame_result feed_binance_small(binance *b, bus_view text, const feed_now *now);
 
 // depth.c
 feed_frame_result feed_binance_depth(binance *b, bus_view data, const feed_now *now);

@@ -377,10 +377,8 @@ static bus_err advance(binance *b, binance_symbol *symbol, const depth_frame *f,
 feed_frame_result feed_binance_depth(binance *b, bus_view data, const feed_now *now)
 {
     depth_frame f;
-    if (depth_read(b, data, &f)) {
-        b->base.stats.errors++;
-        return FEED_FRAME_ERROR;
-    }
+    if (depth_read(b, data, &f))
+        return feed_binance_failed(b);
     binance_symbol *symbol = feed_binance_symbol(b, f.symbol);
     if (!symbol || !symbol->depth.on) {
         b->base.stats.errors++;
@@ -395,11 +393,8 @@ feed_frame_result feed_binance_depth(binance *b, bus_view data, const feed_now *
         return FEED_FRAME_DUPLICATE;
     if (symbol->sync.state == BINANCE_WHOLE && f.first != symbol->sync.last + 1)
         lose(b, symbol, f.first > symbol->sync.last + 1 ? "gap" : "overlap", now);
-    if (publish(b, symbol, &f,
-                now)) { // too large for an event: as lost, the next one shows the hole
-        b->base.stats.errors++;
-        return FEED_FRAME_ERROR;
-    }
+    if (publish(b, symbol, &f, now)) // too large for an event: as lost, the next one shows the hole
+        return feed_binance_failed(b);
     feed_channel_took(&b->base, &symbol->depth, f.last, now);
     b->base.stats.events++;
     if (advance(b, symbol, &f, data, now))
