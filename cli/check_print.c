@@ -14,8 +14,7 @@ static void print_channels(json_t *channels)
     const char *name, *comma = "";
     json_t *count;
     fputs("  events     ", stdout);
-    json_object_foreach(channels, name, count)
-    {
+    json_object_foreach (channels, name, count) {
         printf("%s%s %lld", comma, name, (long long)json_integer_value(count));
         comma = ", ";
     }
@@ -74,7 +73,7 @@ void lane_check_print(json_t *figures)
     const char *name;
     json_t *symbol;
     const json_t *books = json_object_get(figures, "book_checks");
-    json_object_foreach(json_object_get(figures, "symbols"), name, symbol)
+    json_object_foreach (json_object_get(figures, "symbols"), name, symbol)
         print_symbol(name, symbol);
     printf("%lld of %lld frames on the lane, %lld duplicates, %lld unreadable\n",
            number(figures, "frames"), number(figures, "frames_sent"), number(figures, "duplicates"),

@@ -22,8 +22,9 @@ static json_t *health_of(const json_t *answer)
 {
     json_t *endpoint, *data;
     size_t i;
-    json_array_foreach(json_object_get(answer, "endpoints"), i,
-                       endpoint) if ((data = json_object_get(endpoint, "data"))) return data;
+    json_array_foreach (json_object_get(answer, "endpoints"), i, endpoint)
+        if ((data = json_object_get(endpoint, "data")))
+            return data;
     return NULL;
 }
 
@@ -92,9 +93,10 @@ static void why_of(const json_t *health, char *buf, size_t cap)
     buf[0] = '\0';
     if (json_integer_value(json_object_get(health, "age_ms")) > 3000)
         snprintf(buf, cap, "its main loop does not turn");
-    json_array_foreach(json_object_get(health, "probes"), i,
-                       probe) if (!buf[0] && !json_is_true(json_object_get(probe, "ready")))
-        snprintf(buf, cap, "%s: %s", lane_json_text(probe, "name"), lane_json_text(probe, "why"));
+    json_array_foreach (json_object_get(health, "probes"), i, probe)
+        if (!buf[0] && !json_is_true(json_object_get(probe, "ready")))
+            snprintf(buf, cap, "%s: %s", lane_json_text(probe, "name"),
+                     lane_json_text(probe, "why"));
 }
 
 static json_t *daemon_row(const char *id, const json_t *entry, double silent_s)
@@ -188,9 +190,10 @@ static void add_latencies(json_t *rows, const json_t *entry)
     double seconds = before ? at - json_number_value(json_object_get(before, "at"))
                             : json_number_value(uptime) / 1000;
     const char *name;
-    json_object_foreach(json_object_get(json_object_get(entry, "health"), "histograms"), name,
-                        buckets) add_latency(rows, lane_json_text(entry, "daemon"), name, buckets,
-                                             json_object_get(then, name), seconds);
+    json_object_foreach (json_object_get(json_object_get(entry, "health"), "histograms"), name,
+                         buckets)
+        add_latency(rows, lane_json_text(entry, "daemon"), name, buckets,
+                    json_object_get(then, name), seconds);
 }
 
 void lane_daemons_rows(lane_daemons *d, json_t *rows, json_t *latencies)
@@ -199,8 +202,7 @@ void lane_daemons_rows(lane_daemons *d, json_t *rows, json_t *latencies)
     const char *id;
     void *next;
     double now = (double)bus_machine_mono().ns / 1e9;
-    json_object_foreach_safe(d->answers, next, id, entry)
-    {
+    json_object_foreach_safe (d->answers, next, id, entry) {
         double silent_s = now - json_number_value(json_object_get(entry, "at"));
         if (silent_s > FORGET_S) {
             json_object_del(d->answers, id);

@@ -384,8 +384,7 @@ static void check_daemons(doctor *d)
     for (size_t i = 0; i < sizeof daemons / sizeof *daemons; i++) {
         bool there = false;
         size_t k;
-        json_array_foreach(answers, k, one)
-        {
+        json_array_foreach (answers, k, one) {
             const char *name = json_string_value(json_object_get(one, "name"));
             there |= name && strcmp(name, daemons[i].name) == 0;
         }

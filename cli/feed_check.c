@@ -75,8 +75,7 @@ static bus_err find_streams(check *c)
     bus_err err = get(c, "/sim/v1/status", &status);
     if (err)
         return err;
-    json_array_foreach(json_object_get(status, "waiting_for"), i, one)
-    {
+    json_array_foreach (json_object_get(status, "waiting_for"), i, one) {
         char symbol[80];
         const char *stream = json_string_value(one), *at = strchr(stream, '@');
         if (!at || (size_t)(at - stream) >= sizeof symbol)
@@ -208,8 +207,7 @@ static bus_err add_candidates(check *c, json_t *pool, const char *symbol, const 
         err = get(c, path, &body);
     if (err)
         return err;
-    json_array_foreach(json_object_get(body, "ids"), i, pair)
-    {
+    json_array_foreach (json_object_get(body, "ids"), i, pair) {
         json_t *id = json_array_get(pair, 1);
         if ((uint64_t)json_integer_value(id) > base)
             json_array_append_new(pool, json_pack("{s:s,s:O}", "symbol", symbol, "id", id));
@@ -224,8 +222,7 @@ static bus_err draw_points(check *c, uint64_t wanted)
     json_t *info, *pool = json_array();
     bus_err err = BUS_OK;
     uint64_t state = c->seed;
-    json_object_foreach(json_object_get(c->played, "symbols"), symbol, info)
-    {
+    json_object_foreach (json_object_get(c->played, "symbols"), symbol, info) {
         if (!err)
             err = add_candidates(c, pool, symbol, info);
     }
@@ -340,7 +337,7 @@ static json_t *sent_json(const check *c)
 {
     json_t *out = json_object(), *info;
     const char *symbol;
-    json_object_foreach(json_object_get(c->played, "symbols"), symbol, info)
+    json_object_foreach (json_object_get(c->played, "symbols"), symbol, info)
         json_object_set(out, symbol, json_object_get(info, "channels"));
     return out;
 }
@@ -350,9 +347,10 @@ static uint64_t frames_sent(const check *c)
     uint64_t total = 0;
     const char *symbol, *channel;
     json_t *info, *count;
-    json_object_foreach(json_object_get(c->played, "symbols"), symbol, info) json_object_foreach(
-        json_object_get(info, "channels"), channel, count) if (strcmp(channel, "snapshot") != 0)
-        total += (uint64_t)json_integer_value(count);
+    json_object_foreach (json_object_get(c->played, "symbols"), symbol, info)
+        json_object_foreach (json_object_get(info, "channels"), channel, count)
+            if (strcmp(channel, "snapshot") != 0)
+                total += (uint64_t)json_integer_value(count);
     return total;
 }
 

@@ -40,8 +40,7 @@ static bus_err list_buckets(lane_cli *cli, json_t *rows)
     size_t i;
     json_t *row;
     bus_err err = bus_kv_buckets(cli->conn, add_bucket, rows);
-    json_array_foreach(rows, i, row)
-    {
+    json_array_foreach (rows, i, row) {
         json_int_t keys = 0;
         const char *bucket = json_string_value(json_object_get(row, "bucket"));
         if (!err)

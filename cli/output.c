@@ -62,8 +62,7 @@ static void print_table(const lane_column *columns, const json_t *rows)
     json_t *row;
     for (; columns[count].title && count < COLUMNS_MAX; count++)
         width[count] = lane_args_width(columns[count].title);
-    json_array_foreach(rows, i, row)
-    {
+    json_array_foreach (rows, i, row) {
         for (int c = 0; c < count; c++) {
             char *text = to_text(at_path(row, columns[c].field));
             width[c] = lane_args_width(text) > width[c] ? lane_args_width(text) : width[c];
@@ -73,8 +72,7 @@ static void print_table(const lane_column *columns, const json_t *rows)
     for (int c = 0; c < count; c++)
         print_cell(columns[c].title, width[c], c == count - 1);
     putchar('\n');
-    json_array_foreach(rows, i, row)
-    {
+    json_array_foreach (rows, i, row) {
         for (int c = 0; c < count; c++) {
             char *text = to_text(at_path(row, columns[c].field));
             print_cell(text, width[c], c == count - 1);
@@ -89,7 +87,8 @@ void lane_rows(const lane_cli *cli, const lane_column *columns, json_t *rows)
     size_t i;
     json_t *row;
     if (cli->json) {
-        json_array_foreach(rows, i, row) lane_json_line(json_incref(row));
+        json_array_foreach (rows, i, row)
+            lane_json_line(json_incref(row));
     } else if (json_array_size(rows) == 0) {
         puts("(none)");
     } else {
@@ -120,11 +119,11 @@ static void print_list(const char *path, const json_t *list)
     size_t i;
     json_t *one;
     bool nested = false;
-    json_array_foreach(list, i, one) nested |= json_is_object(one) || json_is_array(one);
+    json_array_foreach (list, i, one)
+        nested |= json_is_object(one) || json_is_array(one);
     if (!nested && json_array_size(list))
         printf("%s: ", path);
-    json_array_foreach(list, i, one)
-    {
+    json_array_foreach (list, i, one) {
         char number[24], *text = nested ? NULL : to_text(one);
         snprintf(number, sizeof number, "%zu", i + 1);
         if (!nested)
@@ -145,7 +144,8 @@ static void print_field(const char *path, const json_t *value)
     const char *name;
     json_t *part;
     if (json_is_object(value)) {
-        json_object_foreach((json_t *)value, name, part) print_part(path, name, part);
+        json_object_foreach ((json_t *)value, name, part)
+            print_part(path, name, part);
     } else if (json_is_array(value)) {
         print_list(path, value);
     } else {

@@ -102,9 +102,9 @@ static uint64_t last_of(const json_t *picture, const char *stream)
 {
     const json_t *row;
     size_t i;
-    json_array_foreach(json_object_get(picture, "streams"), i,
-                       row) if (strcmp(lane_json_text(row, "stream"), stream) ==
-                                0) return lane_json_u64(row, "last_seq");
+    json_array_foreach (json_object_get(picture, "streams"), i, row)
+        if (strcmp(lane_json_text(row, "stream"), stream) == 0)
+            return lane_json_u64(row, "last_seq");
     return 0;
 }
 
@@ -138,10 +138,10 @@ static json_t *replay_row(const json_t *info)
     uint64_t at = lane_json_u64(info, "position"), behind = 0;
     const json_t *member;
     size_t i;
-    json_array_foreach(json_object_get(info, "participants"), i,
-                       member) if (strcmp(lane_json_text(member, "state"), "joined") == 0 &&
-                                   lane_json_u64(member, "behind") > behind) behind =
-        lane_json_u64(member, "behind");
+    json_array_foreach (json_object_get(info, "participants"), i, member)
+        if (strcmp(lane_json_text(member, "state"), "joined") == 0 &&
+            lane_json_u64(member, "behind") > behind)
+            behind = lane_json_u64(member, "behind");
     double part =
         last >= first && at >= first ? (double)(at - first + 1) / (double)(last - first + 1) : 0;
     return json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:f, s:f, s:I, s:s, s:s, s:s}", "selector",
@@ -162,7 +162,7 @@ static void add_replays(lane_painter *p, json_t *picture)
     json_t *reply = NULL, *rows = json_array(), *info;
     size_t i;
     bus_err err = lane_call(p->cli, &rpc, json_object(), &reply);
-    json_array_foreach(json_object_get(reply, "replays"), i, info)
+    json_array_foreach (json_object_get(reply, "replays"), i, info)
         json_array_append_new(rows, replay_row(info));
     put_part(picture, "replays", rows, err);
     json_decref(reply);
@@ -184,9 +184,9 @@ static uint64_t goal_of(const json_t *picture, const json_t *record)
     if (!*runid)
         return last_of(picture, *lane_json_text(record, "stream") ? lane_json_text(record, "stream")
                                                                   : "ACT");
-    json_array_foreach(json_object_get(picture, "replays"), i,
-                       replay) if (strcmp(lane_json_text(replay, "runid"), runid) ==
-                                   0) return lane_json_u64(replay, "position");
+    json_array_foreach (json_object_get(picture, "replays"), i, replay)
+        if (strcmp(lane_json_text(replay, "runid"), runid) == 0)
+            return lane_json_u64(replay, "position");
     return 0;
 }
 

@@ -51,7 +51,7 @@ static void print_waits(const json_t *info)
 {
     size_t i;
     const json_t *name;
-    json_array_foreach(json_object_get(info, "awaited"), i, name)
+    json_array_foreach (json_object_get(info, "awaited"), i, name)
         printf("%s%s", i ? ", " : ", waits for ", json_string_value(name));
     if (i == 0 && *lane_json_text(info, "slowest"))
         printf(", waits for %s", lane_json_text(info, "slowest"));

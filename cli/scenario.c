@@ -56,8 +56,7 @@ static void join_names(char *out, size_t cap, const json_t *workers)
     size_t i, at = 0;
     json_t *worker;
     snprintf(out, cap, "none");
-    json_array_foreach(workers, i, worker)
-    {
+    json_array_foreach (workers, i, worker) {
         const char *id = json_string_value(json_object_get(worker, "id"));
         int len = snprintf(out + at, cap - at, "%s%s", at ? ", " : "", id ? id : "?");
         at += len > 0 && (size_t)len < cap - at ? (size_t)len : 0;
@@ -87,8 +86,7 @@ static bus_err check_worker(lane_cli *cli, const char *strategy)
                 wanted, bus_err_text());
         return BUS_OK;
     }
-    json_array_foreach(workers, i, worker)
-    {
+    json_array_foreach (workers, i, worker) {
         const char *id = json_string_value(json_object_get(worker, "id"));
         known |= id && strcmp(id, wanted) == 0;
     }

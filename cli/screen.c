@@ -145,8 +145,7 @@ static void derive(json_t *rows, int which)
 {
     json_t *row;
     size_t i;
-    json_array_foreach(rows, i, row)
-    {
+    json_array_foreach (rows, i, row) {
         const char *why = json_string_value(json_object_get(row, "why"));
         double max = json_number_value(json_object_get(row, "bytes_max"));
         if (which == 0)
@@ -322,8 +321,7 @@ static int put_errors(lane_page *p, const json_t *picture)
     json_t *why;
     int lines = 0;
     char line[LANE_LINE_CAP], plain[LANE_LINE_CAP];
-    json_object_foreach(json_object_get(picture, "errors"), part, why)
-    {
+    json_object_foreach (json_object_get(picture, "errors"), part, why) {
         lane_units_plain(plain, sizeof plain, json_string_value(why));
         snprintf(line, sizeof line, "%s: %.1900s", part, plain);
         lane_page_line(p, LANE_RED, line);

@@ -48,8 +48,10 @@ static int run_ls(lane_cli *cli)
         err = lane_services_ask(cli, "INFO", NULL, &answers);
     if (err)
         return lane_fail(cli, err);
-    json_array_foreach(answers, i, row) json_object_set_new(
-        row, "count", json_integer((json_int_t)json_array_size(json_object_get(row, "endpoints"))));
+    json_array_foreach (answers, i, row)
+        json_object_set_new(
+            row, "count",
+            json_integer((json_int_t)json_array_size(json_object_get(row, "endpoints"))));
     lane_rows(cli, columns, answers);
     return 0;
 }
@@ -59,10 +61,8 @@ static json_t *endpoints_of(const json_t *services)
 {
     json_t *rows = json_array(), *service, *endpoint;
     size_t i, j;
-    json_array_foreach(services, i, service)
-    {
-        json_array_foreach(json_object_get(service, "endpoints"), j, endpoint)
-        {
+    json_array_foreach (services, i, service) {
+        json_array_foreach (json_object_get(service, "endpoints"), j, endpoint) {
             json_t *row = json_deep_copy(endpoint);
             json_object_set(row, "service", json_object_get(service, "name"));
             json_array_append_new(rows, row);

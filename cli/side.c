@@ -311,8 +311,7 @@ static const json_t *unfinished(const lane_side *side)
     json_t *worker;
     if (!side->last_run || !side->run[0])
         return NULL;
-    json_array_foreach(side->workers, i, worker)
-    {
+    json_array_foreach (side->workers, i, worker) {
         if (json_is_false(json_object_get(worker, "end")))
             return worker;
     }
@@ -351,8 +350,7 @@ bus_err lane_side_range(lane_side *side, uint64_t *start, uint64_t *done)
         return bus_fail(BUS_ENOTFOUND, "no worker of '%s' has recorded its progress", side->name);
     *start = 0;
     *done = UINT64_MAX;
-    json_array_foreach(side->workers, i, worker)
-    {
+    json_array_foreach (side->workers, i, worker) {
         uint64_t from = (uint64_t)json_integer_value(json_object_get(worker, "start_seq"));
         uint64_t to = (uint64_t)json_integer_value(json_object_get(worker, "done_seq"));
         *start = from > *start ? from : *start;

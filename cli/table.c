@@ -139,8 +139,7 @@ void lane_table_measure(lane_table *t, const lane_table_column *columns, const j
     for (t->count = 0; columns[t->count].title; t->count++) {
         const lane_table_column *c = &columns[t->count];
         int w = (int)strlen(c->title);
-        json_array_foreach(rows, i, row)
-        {
+        json_array_foreach (rows, i, row) {
             put_cell(cell, row, c);
             int len = (int)lane_units_width(cell);
             w = len > w ? len : w;

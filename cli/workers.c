@@ -41,7 +41,8 @@ bus_err lane_workers_list(lane_cli *cli, json_t **workers)
     *workers = rows ? json_incref(rows) : json_array();
     size_t i;
     json_t *worker;
-    json_array_foreach(*workers, i, worker) say_status(worker);
+    json_array_foreach (*workers, i, worker)
+        say_status(worker);
     json_decref(reply);
     return BUS_OK;
 }
@@ -51,13 +52,11 @@ static json_t *by_instance(const json_t *workers)
 {
     json_t *rows = json_array(), *worker, *instance;
     size_t i, j;
-    json_array_foreach(workers, i, worker)
-    {
+    json_array_foreach (workers, i, worker) {
         const json_t *instances = json_object_get(worker, "instances");
         if (json_array_size(instances) == 0)
             json_array_append(rows, worker);
-        json_array_foreach(instances, j, instance)
-        {
+        json_array_foreach (instances, j, instance) {
             json_t *row = json_copy(worker);
             json_object_set(row, "instance", instance);
             json_array_append_new(rows, row);
@@ -93,8 +92,7 @@ static int run_info(lane_cli *cli)
     bus_err err = lane_workers_list(cli, &workers);
     if (err)
         return lane_fail(cli, err);
-    json_array_foreach(workers, i, worker)
-    {
+    json_array_foreach (workers, i, worker) {
         const char *id = json_string_value(json_object_get(worker, "id"));
         if (id && strcmp(id, lane_arg(cli, 0)) == 0)
             found = json_incref(worker);

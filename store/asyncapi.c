@@ -107,11 +107,11 @@ static void move_references(json_t *schema, const char *name)
     json_t *value;
     void *next;
     if (json_is_array(schema))
-        json_array_foreach(schema, i, value) move_references(value, name);
+        json_array_foreach (schema, i, value)
+            move_references(value, name);
     if (!json_is_object(schema))
         return;
-    json_object_foreach_safe(schema, next, key, value)
-    {
+    json_object_foreach_safe (schema, next, key, value) {
         const char *target = json_string_value(value);
         if (strcmp(key, "$ref") == 0 && target && target[0] == '#') {
             char moved[512];
@@ -229,8 +229,7 @@ static bus_err add_event(parts *p, const char *name, json_t *schema)
         return bus_fail(BUS_EINVAL, "x-subjects is missing: where the event is published");
     json_object_set_new(p->messages, name,
                         message_of(name, json_string_value(json_object_get(schema, "x-form"))));
-    json_array_foreach(subjects, i, subject)
-    {
+    json_array_foreach (subjects, i, subject) {
         const char *text = json_string_value(subject);
         bus_err err = text ? add_subject(p, name, text, i == 0)
                            : bus_fail(BUS_EINVAL, "x-subjects is no list of strings");

@@ -94,8 +94,7 @@ static void read_members(store_replay_info *out, const json_t *all)
 {
     size_t i;
     json_t *one;
-    json_array_foreach(all, i, one)
-    {
+    json_array_foreach (all, i, one) {
         if (i == BUS_PARTICIPANTS_MAX)
             break;
         store_replay_member *m = &out->member[out->member_count++];
@@ -115,14 +114,12 @@ static void read_lists(store_replay_info *out, const json_t *record)
     const json_t *scenarios = json_object_get(record, "scenarios");
     size_t i;
     json_t *one;
-    json_array_foreach(expected, i, one)
-    {
+    json_array_foreach (expected, i, one) {
         if (i < BUS_PARTICIPANTS_MAX && json_is_string(one))
             snprintf(out->expected[out->expected_count++], sizeof out->expected[0], "%s",
                      json_string_value(one));
     }
-    json_array_foreach(scenarios, i, one)
-    {
+    json_array_foreach (scenarios, i, one) {
         if (i < STORE_REPLAY_SCENARIOS_MAX && json_is_string(one))
             snprintf(out->scenario[out->scenarios++], sizeof out->scenario[0], "%s",
                      json_string_value(one));

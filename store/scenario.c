@@ -282,8 +282,7 @@ static bus_err read_parameters(store_scenario *s, json_t *record)
     json_t *all = json_object_get(record, "parameters");
     const char *name;
     json_t *value;
-    json_object_foreach(all, name, value)
-    {
+    json_object_foreach (all, name, value) {
         if (!json_is_string(value))
             return bus_fail(BUS_EINVAL, "parameter '%s' is not a string", name);
         bus_err err = add_parameter(s, json_object_size(all), name, json_string_value(value));

@@ -59,24 +59,16 @@ bus_err store_scenarios_write(store_scenarios *ss, store_scenario *s)
     return BUS_OK;
 }
 
-static void reply_scenario(bus_call *call, const store_scenario *s)
-{
-    scenario_message *m = NULL;
-    bus_err err = store_scenario_to_proto(&m, s);
-    if (err) {
-        bus_call_failed(call, err);
-        return;
-    }
-    bus_call_reply(call, &m->base);
-    store_scenario_proto_free(m);
-}
-
 void store_scenarios_finish(bus_call *call, bus_err err, store_scenario *s)
 {
+    scenario_message *m = NULL;
+    if (!err)
+        err = store_scenario_to_proto(&m, s);
     if (err)
         bus_call_failed(call, err);
     else
-        reply_scenario(call, s);
+        bus_call_reply(call, &m->base);
+    store_scenario_proto_free(m);
     store_scenario_release(s);
 }
 
@@ -196,10 +188,7 @@ static void on_list(void *ctx, bus_call *call, const ProtobufCMessage *request)
     Virtufin__Api__V1__ListScenariosReply reply = VIRTUFIN__API__V1__LIST_SCENARIOS_REPLY__INIT;
     reply.n_scenarios = l.count;
     reply.scenarios = l.item;
-    if (err)
-        bus_call_failed(call, bus_note(err, "listing scenarios"));
-    else
-        bus_call_reply(call, &reply.base);
+    bus_call_answer(call, bus_note(err, "listing scenarios"), &reply.base);
     for (size_t i = 0; i < l.count; i++)
         store_scenario_proto_free(l.item[i]);
     free(l.item);

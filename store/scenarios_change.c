@@ -64,17 +64,33 @@ static bus_err move(store_scenarios *ss, const char *id, const char *etag, store
 // The four requests have one shape: id = 1, etag = 2.
 typedef Virtufin__Api__V1__PauseScenarioRequest move_request;
 
-#define MOVE_HANDLER(name, from, to)                                                               \
-    void store_scenarios_on_##name(void *ctx, bus_call *call, const ProtobufCMessage *request)     \
-    {                                                                                              \
-        const move_request *r = (const void *)request;                                             \
-        store_scenario s = {0};                                                                    \
-        store_scenarios_finish(call, move(ctx, r->id, r->etag, &s, from, to), &s);                 \
-    }
-MOVE_HANDLER(pause, STORE_SCENARIO_DELETED, STORE_SCENARIO_PAUSED)
-MOVE_HANDLER(resume, STORE_SCENARIO_PAUSED, STORE_SCENARIO_ACTIVE)
-MOVE_HANDLER(archive, STORE_SCENARIO_DELETED, STORE_SCENARIO_ARCHIVED)
-MOVE_HANDLER(restore, STORE_SCENARIO_ARCHIVED, STORE_SCENARIO_ACTIVE)
+static void answer_move(void *ctx, bus_call *call, const ProtobufCMessage *request,
+                        store_scenario_status from_only, store_scenario_status to)
+{
+    const move_request *r = (const void *)request;
+    store_scenario s = {0};
+    store_scenarios_finish(call, move(ctx, r->id, r->etag, &s, from_only, to), &s);
+}
+
+void store_scenarios_on_pause(void *ctx, bus_call *call, const ProtobufCMessage *request)
+{
+    answer_move(ctx, call, request, STORE_SCENARIO_DELETED, STORE_SCENARIO_PAUSED);
+}
+
+void store_scenarios_on_resume(void *ctx, bus_call *call, const ProtobufCMessage *request)
+{
+    answer_move(ctx, call, request, STORE_SCENARIO_PAUSED, STORE_SCENARIO_ACTIVE);
+}
+
+void store_scenarios_on_archive(void *ctx, bus_call *call, const ProtobufCMessage *request)
+{
+    answer_move(ctx, call, request, STORE_SCENARIO_DELETED, STORE_SCENARIO_ARCHIVED);
+}
+
+void store_scenarios_on_restore(void *ctx, bus_call *call, const ProtobufCMessage *request)
+{
+    answer_move(ctx, call, request, STORE_SCENARIO_ARCHIVED, STORE_SCENARIO_ACTIVE);
+}
 
 // --- Delete -------------------------------------------------------------------------------------------
 
@@ -190,8 +206,5 @@ void store_scenarios_on_delete(void *ctx, bus_call *call, const ProtobufCMessage
     Virtufin__Api__V1__DeleteScenarioReply reply = VIRTUFIN__API__V1__DELETE_SCENARIO_REPLY__INIT;
     bus_err err = delete_scenario(ctx, r, &reply.messages, &reply.keys);
     reply.id = r->id;
-    if (err)
-        bus_call_failed(call, err);
-    else
-        bus_call_reply(call, &reply.base);
+    bus_call_answer(call, err, &reply.base);
 }

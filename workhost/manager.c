@@ -324,20 +324,14 @@ static void on_start(void *ctx, bus_call *call, const ProtobufCMessage *message)
 {
     MSG(StartWorkerReply) reply = INIT(START_WORKER_REPLY);
     bus_err err = set_running(ctx, ((const MSG(StartWorkerRequest) *)message)->id, true);
-    if (err)
-        bus_call_failed(call, err);
-    else
-        bus_call_reply(call, &reply.base);
+    bus_call_answer(call, err, &reply.base);
 }
 
 static void on_stop(void *ctx, bus_call *call, const ProtobufCMessage *message)
 {
     MSG(StopWorkerReply) reply = INIT(STOP_WORKER_REPLY);
     bus_err err = set_running(ctx, ((const MSG(StopWorkerRequest) *)message)->id, false);
-    if (err)
-        bus_call_failed(call, err);
-    else
-        bus_call_reply(call, &reply.base);
+    bus_call_answer(call, err, &reply.base);
 }
 
 typedef struct {
@@ -404,10 +398,7 @@ static void on_delete(void *ctx, bus_call *call, const ProtobufCMessage *message
 {
     MSG(DeleteWorkerReply) reply = INIT(DELETE_WORKER_REPLY);
     bus_err err = delete_worker(ctx, ((const MSG(DeleteWorkerRequest) *)message)->id);
-    if (err)
-        bus_call_failed(call, err);
-    else
-        bus_call_reply(call, &reply.base);
+    bus_call_answer(call, err, &reply.base);
 }
 
 static void on_recover(void *ctx, bus_call *call, const ProtobufCMessage *message)

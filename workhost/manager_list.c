@@ -50,8 +50,7 @@ static bool put_settings(block **arena, const work_record *r, MSG(WorkerInfo) * 
     info->tags = make(arena, (json_object_size(r->tags) + 1) * sizeof *info->tags);
     if (!info->config || !info->tags)
         return false;
-    json_object_foreach(r->config, key, value)
-    {
+    json_object_foreach (r->config, key, value) {
         MSG(WorkerInfo__ConfigEntry) *s = make(arena, sizeof *s);
         if (!s)
             return false;
@@ -60,8 +59,7 @@ static bool put_settings(block **arena, const work_record *r, MSG(WorkerInfo) * 
         s->value = (char *)json_string_value(value);
         info->config[info->n_config++] = s;
     }
-    json_object_foreach(r->tags, key, value)
-    {
+    json_object_foreach (r->tags, key, value) {
         MSG(WorkerInfo__TagsEntry) *t = make(arena, sizeof *t);
         if (!t)
             return false;
@@ -154,10 +152,7 @@ void work_manager_on_list(void *ctx, bus_call *call, const ProtobufCMessage *mes
     }
     if (!err && !reply.workers)
         err = bus_fail(BUS_ENOMEM, "list of workers");
-    if (err)
-        bus_call_failed(call, err);
-    else
-        bus_call_reply(call, &reply.base);
+    bus_call_answer(call, err, &reply.base);
     free_arena(arena);
 }
 
@@ -195,9 +190,6 @@ void work_manager_on_history(void *ctx, bus_call *call, const ProtobufCMessage *
     }
     if (!err && !put_history(&arena, r, &reply))
         err = bus_fail(BUS_ENOMEM, "history");
-    if (err)
-        bus_call_failed(call, err);
-    else
-        bus_call_reply(call, &reply.base);
+    bus_call_answer(call, err, &reply.base);
     free_arena(arena);
 }

@@ -59,18 +59,10 @@ static bus_err set_tags(work_host_daemon *h, const MSG(SetTagsRequest) * req)
     return err;
 }
 
-static void answer(bus_call *call, bus_err err, const ProtobufCMessage *reply)
-{
-    if (err)
-        bus_call_failed(call, err);
-    else
-        bus_call_reply(call, reply);
-}
-
 void work_manager_on_set_tags(void *ctx, bus_call *call, const ProtobufCMessage *message)
 {
     MSG(SetTagsReply) reply = INIT(SET_TAGS_REPLY);
-    answer(call, set_tags(ctx, (const MSG(SetTagsRequest) *)message), &reply.base);
+    bus_call_answer(call, set_tags(ctx, (const MSG(SetTagsRequest) *)message), &reply.base);
 }
 
 void work_manager_on_set_tag(void *ctx, bus_call *call, const ProtobufCMessage *message)
@@ -86,7 +78,7 @@ void work_manager_on_set_tag(void *ctx, bus_call *call, const ProtobufCMessage *
     all.id = req->id;
     all.tags = &only;
     all.n_tags = 1;
-    answer(call, set_tags(ctx, &all), &reply.base);
+    bus_call_answer(call, set_tags(ctx, &all), &reply.base);
 }
 
 void work_manager_on_get_tag(void *ctx, bus_call *call, const ProtobufCMessage *message)
@@ -99,7 +91,7 @@ void work_manager_on_get_tag(void *ctx, bus_call *call, const ProtobufCMessage *
     if (!err && !value)
         err = bus_fail(BUS_ENOTFOUND, "worker '%s' has no tag '%.128s'", r->name, req->key);
     reply.value = (char *)value;
-    answer(call, err, &reply.base);
+    bus_call_answer(call, err, &reply.base);
 }
 
 static bool asked_for(const MSG(GetTagsRequest) * req, const char *key)
@@ -125,8 +117,7 @@ void work_manager_on_get_tags(void *ctx, bus_call *call, const ProtobufCMessage 
         return;
     }
     reply.tags = list;
-    json_object_foreach(r->tags, key, value)
-    {
+    json_object_foreach (r->tags, key, value) {
         if (!asked_for(req, key) || reply.n_tags == WORK_RECORD_TAGS)
             continue;
         MSG(GetTagsReply__TagsEntry) *entry = &entries[reply.n_tags];

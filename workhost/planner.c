@@ -20,8 +20,7 @@ static json_t *settings_of(const work_record *record, json_t *parameters)
     size_t len = strlen(record->name);
     const char *name;
     json_t *value;
-    json_object_foreach(parameters, name, value)
-    {
+    json_object_foreach (parameters, name, value) {
         if (strncmp(name, record->name, len) == 0 && name[len] == '.' && json_is_string(value))
             json_object_set(config, name + len + 1, value);
     }

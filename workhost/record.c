@@ -146,7 +146,9 @@ static bus_err take_texts(const json_t *object, const char *key, json_t **out, s
         return value ? wrong(key, "an object") : BUS_OK;
     if (json_object_size(value) > max)
         return bus_fail(BUS_EDATALOSS, "'%s' has more than %zu pairs", key, max);
-    json_object_foreach(value, name, one) if (!json_is_string(one)) return wrong(key, "all texts");
+    json_object_foreach (value, name, one)
+        if (!json_is_string(one))
+            return wrong(key, "all texts");
     json_decref(*out);
     *out = json_incref(value);
     return BUS_OK;

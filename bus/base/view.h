@@ -28,6 +28,15 @@ static inline bool bus_view_is(bus_view a, const char *text)
 {
     return bus_view_eq(a, bus_view_of(text));
 }
+// bus_view_trimmed: what lies between two places, without the blanks at its ends.
+static inline bus_view bus_view_trimmed(const char *from, const char *end)
+{
+    while (from < end && *from == ' ')
+        from++;
+    while (end > from && end[-1] == ' ')
+        end--;
+    return (bus_view){from, (size_t)(end - from)};
+}
 // bus_view_u64 reads all of v as a decimal number without sign or leading '+'; false if it is not one.
 bool bus_view_u64(bus_view v, uint64_t *out);
 // bus_view_copy writes v and a NUL to buf; false (and buf is "") when it does not fit.

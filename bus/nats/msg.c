@@ -67,25 +67,16 @@ static bus_view raw_headers(natsMsg *msg)
     return (bus_view){at, (size_t)(end - at) - 1};
 }
 
-static bus_view trimmed(const char *at, const char *end)
-{
-    while (at < end && *at == ' ')
-        at++;
-    while (end > at && end[-1] == ' ')
-        end--;
-    return (bus_view){at, (size_t)(end - at)};
-}
-
 // The first line may carry a status: "NATS/1.0 404 No Messages".
 static bool status_header(const char *at, const char *end, const char *name, bus_view *value)
 {
-    bus_view rest = trimmed(at + sizeof HEADERS_START - 1, end);
+    bus_view rest = bus_view_trimmed(at + sizeof HEADERS_START - 1, end);
     if (rest.len < 3)
         return false;
     if (strcmp(name, "Status") == 0)
         *value = (bus_view){rest.ptr, 3};
     else if (strcmp(name, "Description") == 0 && rest.len > 4)
-        *value = trimmed(rest.ptr + 3, end);
+        *value = bus_view_trimmed(rest.ptr + 3, end);
     else
         return false;
     return true;
@@ -102,7 +93,7 @@ static bool find_raw(bus_view raw, const char *name, bus_view *value)
         if (first && status_header(at, stop, name, value))
             return true;
         if (!first && (size_t)(stop - at) > len && at[len] == ':' && memcmp(at, name, len) == 0) {
-            *value = trimmed(at + len + 1, stop);
+            *value = bus_view_trimmed(at + len + 1, stop);
             return true;
         }
         at = stop + 2;

@@ -257,8 +257,7 @@ static bus_err read_map(const ProtobufCFieldDescriptor *field, json_t *json, voi
     *array = calloc(json_object_size(json) + 1, sizeof(void *));
     if (!*array)
         return bus_fail(BUS_ENOMEM, "%s", p->text);
-    json_object_foreach(json, key, value)
-    {
+    json_object_foreach (json, key, value) {
         size_t before = path_down(p, "[\"%s\"]", key);
         bus_err err =
             read_entry((ProtobufCMessage **)*array + *count, field->descriptor, key, value, p);
@@ -351,8 +350,7 @@ static bus_err read_fields(ProtobufCMessage *message, json_t *json, path *p)
     const char *name;
     json_t *value;
     uint64_t seen = 0;
-    json_object_foreach(json, name, value)
-    {
+    json_object_foreach (json, name, value) {
         size_t before = path_down(p, ".%s", name);
         const ProtobufCFieldDescriptor *field = find_field(message->descriptor, name);
         if (!field)

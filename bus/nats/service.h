@@ -50,6 +50,8 @@ void bus_service_close(bus_service *service); // calls not answered yet end with
 void bus_call_reply(bus_call *call, const ProtobufCMessage *reply);   // unary: ends the call
 bus_err bus_call_fail(bus_call *call, bus_err err, const char *text); // ends the call; returns err
 void bus_call_failed(bus_call *call, bus_err err); // bus_call_fail with bus_err_text
+// bus_call_answer: the error if there is one, else the reply.
+void bus_call_answer(bus_call *call, bus_err err, const ProtobufCMessage *reply);
 // Server streaming: credit starts at 16; FULL when the caller has none left (wake when it gives more).
 typedef enum { BUS_CALL_SENT, BUS_CALL_FULL, BUS_CALL_GONE } bus_call_result;
 bus_call_result bus_call_send(bus_call *call, const ProtobufCMessage *item);

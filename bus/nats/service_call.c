@@ -168,6 +168,14 @@ void bus_call_failed(bus_call *call, bus_err err)
     bus_call_fail(call, err, bus_err_text());
 }
 
+void bus_call_answer(bus_call *call, bus_err err, const ProtobufCMessage *reply)
+{
+    if (err)
+        bus_call_failed(call, err);
+    else
+        bus_call_reply(call, reply);
+}
+
 void bus_call_reply(bus_call *call, const ProtobufCMessage *reply)
 {
     headers h = {.count = 0};

@@ -99,8 +99,7 @@ static bool merge(json_t *config, json_t *row)
     bool differs = false;
     const char *key;
     json_t *want;
-    json_object_foreach(row, key, want)
-    {
+    json_object_foreach (row, key, want) {
         if (same(json_object_get(config, key), want))
             continue;
         json_object_set(config, key, want);
@@ -120,8 +119,7 @@ static void overlap_of(bus_conn *conn, const bus_stream_def *def, char *name, si
         if (bus_api_call(&answer, conn, "$JS.API.STREAM.NAMES", body) == BUS_OK) {
             size_t at;
             json_t *item;
-            json_array_foreach(json_object_get(answer, "streams"), at, item)
-            {
+            json_array_foreach (json_object_get(answer, "streams"), at, item) {
                 const char *other = json_string_value(item);
                 if (other && strcmp(other, def->name) != 0 && !*name)
                     snprintf(name, cap, "%s", other);
@@ -252,8 +250,7 @@ static void fill(bus_stream_info *out, const json_t *info)
     snprintf(out->name, sizeof out->name, "%s", name ? name : "");
     size_t at, len = 0;
     json_t *item;
-    json_array_foreach(json_object_get(config, "subjects"), at, item)
-    {
+    json_array_foreach (json_object_get(config, "subjects"), at, item) {
         const char *subject = json_string_value(item);
         int n = snprintf(out->subjects + len, sizeof out->subjects - len, "%s%s", len ? "," : "",
                          subject ? subject : "");
@@ -298,8 +295,7 @@ bus_err bus_stream_list(bus_conn *conn, bus_stream_fn fn, void *ctx)
         const json_t *page = json_object_get(answer, "streams");
         size_t at;
         json_t *item;
-        json_array_foreach(page, at, item)
-        {
+        json_array_foreach (page, at, item) {
             bus_stream_info info;
             fill(&info, item);
             fn(ctx, &info);

@@ -68,15 +68,6 @@ void bus_wire_headers(char *to, const bus_header_pair *headers, size_t count)
     text(at, BUS_VIEW("\r\n"));
 }
 
-static bus_view trimmed(const char *at, const char *end)
-{
-    while (at < end && *at == ' ')
-        at++;
-    while (end > at && end[-1] == ' ')
-        end--;
-    return (bus_view){at, (size_t)(end - at)};
-}
-
 bool bus_wire_header_next(bus_view block, size_t *at, bus_view *name, bus_view *value)
 {
     const char *end = block.ptr + block.len;
@@ -91,7 +82,7 @@ bool bus_wire_header_next(bus_view block, size_t *at, bus_view *name, bus_view *
         if (first || !colon)
             continue;
         *name = (bus_view){line, (size_t)(colon - line)};
-        *value = trimmed(colon + 1, stop);
+        *value = bus_view_trimmed(colon + 1, stop);
         return true;
     }
 }

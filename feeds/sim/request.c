@@ -68,8 +68,7 @@ static const char *check_names(const json_t *params, char *msg, size_t msg_cap)
         return "Invalid request: params must be an array of stream names";
     if (json_array_size(params) > PARAMS_MAX)
         return "Invalid request: too many parameters";
-    json_array_foreach(params, i, item)
-    {
+    json_array_foreach (params, i, item) {
         if (!json_is_string(item))
             return "Invalid request: params must be an array of stream names";
         bus_view name = {json_string_value(item), json_string_length(item)};
@@ -93,8 +92,7 @@ static void change_streams(sim_hub *hub, sim_client *client, const json_t *reque
     }
     size_t i;
     json_t *item;
-    json_array_foreach(params, i, item)
-    {
+    json_array_foreach (params, i, item) {
         bus_view name = {json_string_value(item), json_string_length(item)};
         if (!on) {
             sim_hub_unsubscribe(hub, client, name);

@@ -28,8 +28,7 @@ static bool asked(bus_view symbol, const json_t *list, const char *name)
     size_t i;
     if (symbol.len)
         return bus_view_is(symbol, name);
-    json_array_foreach(list, i, item)
-    {
+    json_array_foreach (list, i, item) {
         if (json_is_string(item) && strcmp(json_string_value(item), name) == 0)
             return true;
     }
@@ -42,8 +41,7 @@ static void look_at(bus_view answer, bus_view symbol, bus_view symbols, json_t *
     size_t i;
     demand(body && json_object_size(body) == json_object_size(file));
     demand(json_is_array(json_object_get(body, "symbols")));
-    json_array_foreach(json_object_get(body, "symbols"), i, entry)
-    {
+    json_array_foreach (json_object_get(body, "symbols"), i, entry) {
         const char *name = json_string_value(json_object_get(entry, "symbol"));
         demand(name != NULL);
         if (symbol.len || (symbols.len && list))

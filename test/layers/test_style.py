@@ -4,8 +4,8 @@ import re
 
 from tree import TREE, files, lines, sources, text
 
-FILE_LINES_MAX = 700
-FUNCTION_LINES_MAX = 80
+FILE_LINES_MAX = 600
+FUNCTION_LINES_MAX = 60
 README_LINES_MAX = 70
 
 UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b|[Nn]ot implemented|[Pp]laceholder")

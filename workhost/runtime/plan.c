@@ -28,8 +28,7 @@ static bus_err parse_worker(work_plan_worker *w, const json_t *json)
         w->inputs[i] = json_string_value(json_array_get(inputs, i));
         w->input_count += w->inputs[i] != NULL;
     }
-    json_object_foreach(config, name, value)
-    {
+    json_object_foreach (config, name, value) {
         w->settings[w->setting_count++] = (work_setting){name, json_string_value(value)};
         if (!json_is_string(value))
             return bus_fail(BUS_EINVAL, "plan: setting '%.80s' is not a text", name);

@@ -54,8 +54,7 @@ static char *canonical_of(bus_view json)
     const char *name;
     void *next;
     cr_assert(object, "%.*s", BUS_VIEW_ARG(json));
-    json_object_foreach_safe(object, next, name, value)
-    {
+    json_object_foreach_safe (object, next, name, value) {
         char number[32];
         if (!strcmp(name, "data") || !strcmp(name, "data_base64"))
             continue;
@@ -137,8 +136,7 @@ Test(event, the_official_valid_events_survive_every_form)
 {
     json_t *root = load("valid-events.json"), *test;
     size_t i;
-    json_array_foreach(json_object_get(root, "tests"), i, test)
-    {
+    json_array_foreach (json_object_get(root, "tests"), i, test) {
         char *text = json_dumps(json_object_get(test, "event"), 0);
         travel(bus_view_of(text));
         free(text);
@@ -152,8 +150,7 @@ Test(event, the_official_invalid_events_are_refused)
     json_t *root = load("invalid-events.json"), *test;
     bus_scratch scratch = {0};
     size_t i;
-    json_array_foreach(json_object_get(root, "tests"), i, test)
-    {
+    json_array_foreach (json_object_get(root, "tests"), i, test) {
         bus_event event;
         char *text = json_dumps(json_object_get(test, "event"), 0);
         bus_err err = bus_event_decode_json(&event, bus_view_of(text), &scratch);
@@ -172,11 +169,9 @@ Test(event, the_events_of_official_batches_are_judged_one_by_one)
     for (int f = 0; f < 2; f++) {
         json_t *root = load(files[f]), *test, *one;
         size_t i, j;
-        json_array_foreach(json_object_get(root, "tests"), i, test)
-        {
+        json_array_foreach (json_object_get(root, "tests"), i, test) {
             int refused = 0;
-            json_array_foreach(json_object_get(test, "batch"), j, one)
-            {
+            json_array_foreach (json_object_get(test, "batch"), j, one) {
                 bus_event event;
                 char *text = json_dumps(one, JSON_ENCODE_ANY);
                 refused += bus_event_decode_json(&event, bus_view_of(text), &scratch) != BUS_OK;

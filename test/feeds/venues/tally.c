@@ -345,8 +345,7 @@ static void expect_channels(const tally_symbol *s, const json_t *channels)
 {
     const char *key;
     json_t *want;
-    json_object_foreach((json_t *)channels, key, want)
-    {
+    json_object_foreach ((json_t *)channels, key, want) {
         uint64_t got = strncmp(key, "depth", 5) == 0    ? s->depth
                        : strcmp(key, "trade") == 0      ? s->trades
                        : strcmp(key, "aggTrade") == 0   ? s->aggregates
@@ -388,8 +387,7 @@ void tally_expect(tally *t, const json_t *symbols)
 {
     const char *name;
     json_t *want;
-    json_object_foreach((json_t *)symbols, name, want)
-    {
+    json_object_foreach ((json_t *)symbols, name, want) {
         tally_symbol *s = tally_of(t, name);
         expect_channels(s, json_object_get(want, "channels"));
         expect_number(want, "snapshot_lastUpdateId", s->snapshot_id);
