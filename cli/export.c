@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "bus/nats/stream.h"
 #include "cli/progress.h"
 #include "cli/verbs.h"
 

@@ -6,6 +6,7 @@
 
 #include "bus/lane/lane.h"
 #include "bus/nats/reader.h"
+#include "bus/nats/stream.h"
 #include "cli/check_print.h"
 #include "cli/figures.h"
 #include "cli/http.h"

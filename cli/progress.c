@@ -4,6 +4,7 @@
 
 #include "bus/lane/lane.h"
 #include "bus/nats/kv.h"
+#include "bus/nats/stream.h"
 
 bus_err lane_stream_of(char out[64], const char *scenario)
 {

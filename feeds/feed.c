@@ -5,7 +5,7 @@
 
 #include "bus/base/log.h"
 #include "bus/base/thread.h"
-#include "bus/nats/reader.h"
+#include "bus/nats/stream.h"
 #include "feeds/counters.h"
 #include "feeds/feed_impl.h"
 #include "feeds/recall.h"

@@ -9,7 +9,7 @@
 #include "bus/nats/publisher.h"
 #include "feeds/fifo.h"
 
-// What went wrong since feed_outbox_complaint was last asked: how many, and the first of them.
+// What went wrong since feed_complaint_take was last asked: how many, and the first of them.
 typedef struct {
     uint64_t count;
     char first[512];

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "bus/event/event.h"
+#include "bus/nats/stream.h"
 
 enum { DISORDER = 1024, PROBE_BYTES = 64 * 1024 };
 static const bus_span probe_timeout = {INT64_C(5000000000)};

@@ -12,6 +12,7 @@
 #include "bus/nats/conn_impl.h"
 #include "bus/nats/participant_impl.h"
 #include "bus/nats/readdress.h"
+#include "bus/nats/stream.h"
 
 enum {
     PENDING_MAX = 1 << 18, // far beyond any window: what is dropped is read back, but costs

@@ -54,8 +54,5 @@ bool bus_reader_gone(const bus_reader *reader); // the last ERROR was: there is 
 bool bus_reader_anew(const bus_reader *reader); // it was: another stream has the name; it stays so
 uint64_t
 bus_reader_seq(const bus_reader *reader); // sequence of the last record; 0 before the first
-// bus_reader_end: the stream's last sequence when opened or last asked; one request.
-bus_err bus_stream_range(bus_conn *conn, const char *stream,
-                         bus_seq_range *out); // empty: last < first
 
 #endif

@@ -40,6 +40,8 @@ typedef struct {
     uint32_t consumers;
 } bus_stream_info;
 bus_err bus_stream_info_get(bus_conn *conn, const char *name, bus_stream_info *out);
+// bus_stream_range: the sequences that it holds by now; empty: last < first.
+bus_err bus_stream_range(bus_conn *conn, const char *stream, bus_seq_range *out);
 typedef void (*bus_stream_fn)(void *ctx, const bus_stream_info *info);
 bus_err bus_stream_list(bus_conn *conn, bus_stream_fn fn, void *ctx);
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "bus/nats/reader.h"
+#include "bus/nats/stream.h"
 
 typedef struct {
     uint64_t id_hash, data_hash; // 64 bits each: a clash among a few thousand is not a worry

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "bus/nats/credit.h"
+#include "bus/nats/stream.h"
 #include "workhost/runtime/runtime_impl.h"
 
 // Repeats a request of the bus until it is answered, for one that fails because the broker is away.
