@@ -7,32 +7,21 @@
 #include "bus/lane/lane.h"
 #include "bus/nats/reader.h"
 #include "bus/nats/stream.h"
+#include "cli/book_check.h"
 #include "cli/check_print.h"
-#include "cli/figures.h"
-#include "cli/http.h"
 #include "cli/session.h"
 #include "cli/verbs.h"
-#include "cli/world.h"
 
-enum { LIST_CAP = 32 * 1024, STILL_MS = 1500, SHORT_STILL_MS = 20000, POINTS_MAX = 4096 };
-
-// An update id at which our book is compared with the exchange's.
-typedef struct {
-    char symbol[80];
-    uint64_t update_id;
-} point;
+enum { LIST_CAP = 32 * 1024, STILL_MS = 1500, SHORT_STILL_MS = 20000 };
 
 typedef struct {
     lane_cli *cli;
     lane_world *world;
     lane_figures *figures;
     char symbols[LIST_CAP], channels[1024];
-    point points[POINTS_MAX];
-    size_t point_count;
-    uint64_t seed, compared, differences, unreadable;
+    lane_book_check books;
+    uint64_t unreadable;
     json_t *played; // simexd's status when play had ended
-    bus_err err;    // of a comparison, which runs inside a callback
-    char text[512];
 } check;
 
 // --- what is in the capture: asked of simexd, which waits for exactly those streams ---------------------
@@ -56,24 +45,11 @@ static bus_err add_word(char *list, size_t cap, const char *word)
     return BUS_OK;
 }
 
-static bus_err get(check *c, const char *path, json_t **body)
-{
-    int status = 0;
-    bus_err err = lane_http_json(lane_world_venue_port(c->world), path, &status, body);
-    if (!err && (status != 200 || !*body)) {
-        const char *said = json_string_value(json_object_get(*body, "error"));
-        err = bus_fail(BUS_EUNAVAILABLE, "simexd %s: status %d: %s", path, status,
-                       said ? said : "no JSON");
-        json_decref(*body);
-    }
-    return err;
-}
-
 static bus_err find_streams(check *c)
 {
     json_t *status, *one;
     size_t i;
-    bus_err err = get(c, "/sim/v1/status", &status);
+    bus_err err = lane_world_ask(c->world, "/sim/v1/status", &status);
     if (err)
         return err;
     json_array_foreach (json_object_get(status, "waiting_for"), i, one) {
@@ -100,14 +76,10 @@ static bus_err find_streams(check *c)
 
 // --- play ----------------------------------------------------------------------------------------------
 
-static uint64_t number_in(const json_t *object, const char *field)
-{
-    return (uint64_t)json_integer_value(json_object_get(object, field));
-}
-
 static void show_progress(const json_t *status, bool done)
 {
-    uint64_t at = number_in(status, "frames_played"), of = number_in(status, "frames_total");
+    uint64_t at = lane_json_u64(status, "frames_played"),
+             of = lane_json_u64(status, "frames_total");
     double part = of ? (double)at / (double)of : 0;
     if (!isatty(STDERR_FILENO)) {
         fprintf(stderr, "played %llu of %llu frames\n", (unsigned long long)at,
@@ -128,7 +100,7 @@ static bus_err wait_for_end(check *c, bus_mono deadline)
         json_t *status;
         bus_err err = lane_world_check(c->world);
         if (!err)
-            err = get(c, "/sim/v1/status", &status);
+            err = lane_world_ask(c->world, "/sim/v1/status", &status);
         if (err)
             return err;
         const char *state = json_string_value(json_object_get(status, "state"));
@@ -153,7 +125,7 @@ static bus_err wait_for_end(check *c, bus_mono deadline)
 // much longer will not get more: the figures then say what is missing.
 static bus_err wait_until_recorded(check *c, bus_seq_range *range)
 {
-    uint64_t last = 0, sent = number_in(c->played, "frames_played");
+    uint64_t last = 0, sent = lane_json_u64(c->played, "frames_played");
     for (int still_ms = 0; still_ms < (last < sent ? SHORT_STILL_MS : STILL_MS);) {
         bus_err err = lane_world_check(c->world);
         if (!err)
@@ -167,126 +139,6 @@ static bus_err wait_until_recorded(check *c, bus_seq_range *range)
         usleep(100000);
     }
     return BUS_OK;
-}
-
-// --- books ---------------------------------------------------------------------------------------------
-
-static uint64_t next_random(uint64_t *state) // splitmix64
-{
-    uint64_t z = (*state += 0x9e3779b97f4a7c15ULL);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
-    return z ^ (z >> 31);
-}
-
-// The id of the snapshot that the exchange's book began with: no reader has a book before it.
-static bus_err first_book(check *c, const char *symbol, uint64_t *base)
-{
-    char path[160];
-    json_t *body;
-    snprintf(path, sizeof path, "/sim/v1/book?symbol=%s&at=end", symbol);
-    bus_err err = get(c, path, &body);
-    if (err)
-        return err;
-    *base = number_in(body, "base_id");
-    json_decref(body);
-    return BUS_OK;
-}
-
-// The update ids behind the snapshot of a symbol from which no frame was removed, as candidates.
-static bus_err add_candidates(check *c, json_t *pool, const char *symbol, const json_t *info)
-{
-    char path[160];
-    json_t *body, *pair;
-    size_t i;
-    uint64_t base = 0;
-    if (number_in(info, "gaps") || !json_object_get(json_object_get(info, "channels"), "depth"))
-        return BUS_OK;
-    snprintf(path, sizeof path, "/sim/v1/book/ids?symbol=%s&limit=1000000", symbol);
-    bus_err err = first_book(c, symbol, &base);
-    if (!err)
-        err = get(c, path, &body);
-    if (err)
-        return err;
-    json_array_foreach (json_object_get(body, "ids"), i, pair) {
-        json_t *id = json_array_get(pair, 1);
-        if ((uint64_t)json_integer_value(id) > base)
-            json_array_append_new(pool, json_pack("{s:s,s:O}", "symbol", symbol, "id", id));
-    }
-    json_decref(body);
-    return BUS_OK;
-}
-
-static bus_err draw_points(check *c, uint64_t wanted)
-{
-    const char *symbol;
-    json_t *info, *pool = json_array();
-    bus_err err = BUS_OK;
-    uint64_t state = c->seed;
-    json_object_foreach (json_object_get(c->played, "symbols"), symbol, info) {
-        if (!err)
-            err = add_candidates(c, pool, symbol, info);
-    }
-    size_t total = json_array_size(pool);
-    for (uint64_t i = 0; i < wanted && total && !err && c->point_count < POINTS_MAX; i++) {
-        const json_t *one = json_array_get(pool, next_random(&state) % total);
-        point *p = &c->points[c->point_count++];
-        snprintf(p->symbol, sizeof p->symbol, "%s",
-                 json_string_value(json_object_get(one, "symbol")));
-        p->update_id = number_in(one, "id");
-    }
-    json_decref(pool);
-    return err;
-}
-
-// Compares our book with the exchange's of the same update id, level by level.
-static bus_err compare_book(check *c, lane_symbol *symbol, const char *where)
-{
-    char path[200];
-    json_t *body;
-    snprintf(path, sizeof path, "/sim/v1/book?symbol=%s&%s", lane_symbol_name(symbol), where);
-    bus_err err = get(c, path, &body);
-    if (err)
-        return err;
-    if (json_is_true(json_object_get(body, "complete"))) {
-        uint64_t before = c->differences;
-        err = lane_ladder_differences(lane_symbol_side(symbol, true), json_object_get(body, "bids"),
-                                      &c->differences);
-        if (!err)
-            err = lane_ladder_differences(lane_symbol_side(symbol, false),
-                                          json_object_get(body, "asks"), &c->differences);
-        c->compared++;
-        if (c->differences != before)
-            fprintf(stderr, "book of %s differs from the exchange's at %s in %llu levels\n",
-                    lane_symbol_name(symbol), where, (unsigned long long)(c->differences - before));
-    }
-    json_decref(body);
-    return err;
-}
-
-static void at_update(void *ctx, lane_symbol *symbol, uint64_t update_id)
-{
-    check *c = ctx;
-    char where[40];
-    for (size_t i = 0; i < c->point_count && !c->err; i++) {
-        if (c->points[i].update_id != update_id ||
-            strcmp(c->points[i].symbol, lane_symbol_name(symbol)) != 0)
-            continue;
-        snprintf(where, sizeof where, "update_id=%llu", (unsigned long long)update_id);
-        c->err = compare_book(c, symbol, where);
-        if (c->err)
-            snprintf(c->text, sizeof c->text, "%s", bus_err_text());
-    }
-}
-
-static void at_end(void *ctx, lane_symbol *symbol, uint64_t last_update_id, bool whole)
-{
-    check *c = ctx;
-    if (!whole || !last_update_id || c->err)
-        return;
-    c->err = compare_book(c, symbol, "at=end");
-    if (c->err)
-        snprintf(c->text, sizeof c->text, "%s", bus_err_text());
 }
 
 // --- reading what was recorded -------------------------------------------------------------------------
@@ -312,7 +164,7 @@ static bus_err read_lane(check *c, const bus_seq_range *range)
     bus_scratch scratch = {0};
     bus_err err = bus_reader_open(&reader, c->cli->conn,
                                   &(bus_reader_opts){.stream = "ACT", .from_seq = range->first});
-    while (!err && !c->err && bus_reader_seq(reader) < range->last) {
+    while (!err && !c->books.err && bus_reader_seq(reader) < range->last) {
         bus_record record;
         bus_seq_range gap;
         bus_reader_result result = bus_reader_next(reader, BUS_SPAN_S(5), &record, &gap);
@@ -326,8 +178,8 @@ static bus_err read_lane(check *c, const bus_seq_range *range)
     }
     bus_reader_close(reader);
     bus_scratch_release(&scratch);
-    if (!err && c->err)
-        err = bus_fail(c->err, "%s", c->text);
+    if (!err && c->books.err)
+        err = bus_fail(c->books.err, "%s", c->books.text);
     return err;
 }
 
@@ -358,17 +210,17 @@ static uint64_t frames_sent(const check *c)
 static bool report(check *c)
 {
     json_t *out = lane_figures_json(c->figures);
-    uint64_t frames = number_in(out, "frames"), sent = frames_sent(c);
-    bool ok = c->differences == 0 && c->unreadable == 0 && frames == sent &&
+    uint64_t frames = lane_json_u64(out, "frames"), sent = frames_sent(c);
+    bool ok = c->books.differences == 0 && c->unreadable == 0 && frames == sent &&
               lane_figures_faults(c->figures) == 0;
     json_object_set_new(out, "venue", json_string("binance"));
     json_object_set_new(out, "sent", sent_json(c));
     json_object_set_new(out, "frames_sent", json_integer((json_int_t)sent));
     json_object_set_new(out, "unreadable", json_integer((json_int_t)c->unreadable));
     json_object_set_new(out, "book_checks",
-                        json_pack("{s:I,s:I,s:I}", "compared", (json_int_t)c->compared,
-                                  "differences", (json_int_t)c->differences, "seed",
-                                  (json_int_t)c->seed));
+                        json_pack("{s:I,s:I,s:I}", "compared", (json_int_t)c->books.compared,
+                                  "differences", (json_int_t)c->books.differences, "seed",
+                                  (json_int_t)c->books.seed));
     json_object_set_new(out, "ok", json_boolean(ok));
     if (c->cli->json)
         lane_json_line(out);
@@ -383,6 +235,7 @@ static bus_err build_world(check *c, const char *captures)
 {
     bus_err err =
         lane_world_open(&c->world, lane_opt(c->cli, "nats-server", NULL), lane_has(c->cli, "keep"));
+    c->books.world = c->world;
     if (!err)
         err = lane_world_broker(c->world);
     if (!err)
@@ -418,15 +271,15 @@ static bus_err run_check(check *c, const char *captures, bus_span limit)
     if (!err)
         err = wait_until_recorded(c, &range);
     if (!err)
-        err = draw_points(c, 20);
+        err = lane_book_check_draw(&c->books, c->played, 20);
     if (!err)
-        err = lane_figures_open(&c->figures, at_update, c);
+        err = lane_figures_open(&c->figures, lane_book_check_update, &c->books);
     if (!err)
         err = read_lane(c, &range);
     if (!err)
-        lane_figures_each(c->figures, at_end, c);
-    if (!err && c->err)
-        err = bus_fail(c->err, "%s", c->text);
+        lane_figures_each(c->figures, lane_book_check_end, &c->books);
+    if (!err && c->books.err)
+        err = bus_fail(c->books.err, "%s", c->books.text);
     return err;
 }
 
@@ -458,7 +311,7 @@ static int run_feed_check(lane_cli *cli)
                       ? lane_opt_span(cli, "limit", "10m", &limit)
                       : bus_fail(BUS_EUSAGE, "venue '%s' is not 'binance'", lane_arg(cli, 0));
     if (!err)
-        err = lane_opt_u64(cli, "seed", (uint64_t)bus_now_wall().ns % 1000000, &c->seed);
+        err = lane_opt_u64(cli, "seed", (uint64_t)bus_now_wall().ns % 1000000, &c->books.seed);
     if (!err)
         err = capture_list(cli, captures, sizeof captures);
     if (!err)

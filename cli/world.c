@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "bus/base/view.h"
+#include "cli/http.h"
 #include "cli/session.h"
 
 enum { PROGRAMS_MAX = 4, ARGV_MAX = 32, START_S = 20, STOP_MS = 5000, TAIL = 600 };
@@ -45,9 +46,17 @@ const char *lane_world_nats_url(const lane_world *world)
     return world->nats_url;
 }
 
-int lane_world_venue_port(const lane_world *world)
+bus_err lane_world_ask(const lane_world *w, const char *path, json_t **body)
 {
-    return world->venue_port;
+    int status = 0;
+    bus_err err = lane_http_json(w->venue_port, path, &status, body);
+    if (!err && (status != 200 || !*body)) {
+        const char *said = json_string_value(json_object_get(*body, "error"));
+        err = bus_fail(BUS_EUNAVAILABLE, "simexd %s: status %d: %s", path, status,
+                       said ? said : "no JSON");
+        json_decref(*body);
+    }
+    return err;
 }
 
 bus_err lane_world_open(lane_world **out, const char *nats_server, bool keep)

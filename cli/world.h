@@ -4,6 +4,7 @@
 #ifndef CLI_WORLD_H
 #define CLI_WORLD_H
 
+#include <jansson.h>
 #include <stdbool.h>
 
 #include "bus/base/err.h"
@@ -15,7 +16,8 @@ bus_err lane_world_open(lane_world **out, const char *nats_server, bool keep);
 void lane_world_close(lane_world *world); // ends the programs; removes the folder unless it is kept
 const char *lane_world_folder(const lane_world *world);
 const char *lane_world_nats_url(const lane_world *world);
-int lane_world_venue_port(const lane_world *world);
+// lane_world_ask: what simexd answers at a path, as JSON; whatever is no answer is an error.
+bus_err lane_world_ask(const lane_world *world, const char *path, json_t **body);
 
 bus_err lane_world_broker(lane_world *world);
 bus_err lane_world_stored(lane_world *world);
