@@ -149,6 +149,19 @@ static bus_err check_range(const bus_config_row *row, const char *text, int64_t 
     return bus_fail(BUS_EINVAL, "'%s' is %.80s; the range is %s", row->name, text, range);
 }
 
+static bus_err check_text(const bus_config_row *row, const char *text)
+{
+    if (strstr(text, "://") && bus_secrets_in_url(text))
+        return bus_fail(BUS_EINVAL,
+                        "'%s' is a URL with a user or password in it, which command lines and "
+                        "logs would show: use the settings for them",
+                        row->name);
+    if (row->choices && !is_choice(row->choices, text))
+        return bus_fail(BUS_EINVAL, "'%s' is '%.80s'; it is one of %s", row->name, text,
+                        row->choices);
+    return BUS_OK;
+}
+
 bus_err bus_config_value_set(const bus_config_row *row, const char *text, void *settings)
 {
     void *field = (char *)settings + row->offset;
@@ -158,16 +171,10 @@ bus_err bus_config_value_set(const bus_config_row *row, const char *text, void *
     bus_err err;
     switch (row->kind) {
     case BUS_CONFIG_TEXT:
-        if (strstr(text, "://") && bus_secrets_in_url(text))
-            return bus_fail(BUS_EINVAL,
-                            "'%s' is a URL with a user or password in it, which command lines and "
-                            "logs would show: use the settings for them",
-                            row->name);
-        if (row->choices && !is_choice(row->choices, text))
-            return bus_fail(BUS_EINVAL, "'%s' is '%.80s'; it is one of %s", row->name, text,
-                            row->choices);
-        memcpy(field, &text, sizeof text);
-        return BUS_OK;
+        err = check_text(row, text);
+        if (!err)
+            memcpy(field, &text, sizeof text);
+        return err;
     case BUS_CONFIG_BOOL:
         if (!take_bool(text, &truth))
             return wrong(row, text);

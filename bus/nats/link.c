@@ -225,20 +225,46 @@ static natsStatus set_owner(natsOptions *no, bus_link *link)
     return s;
 }
 
-static natsStatus set_options(natsOptions *no, const bus_link_opts *opts, bus_link *link,
-                              bool socket)
+static natsStatus set_servers(natsOptions *no, const char *list)
 {
-    const bus_conn_opts *o = &opts->opts;
-    char *urls = strdup(o->url), *save = NULL;
-    if (!urls)
-        return NATS_NO_MEMORY;
     const char *servers[SERVERS_MAX];
     int count = 0;
+    char *urls = strdup(list), *save = NULL;
+    if (!urls)
+        return NATS_NO_MEMORY;
     for (char *url = strtok_r(urls, ", ", &save); url && count < SERVERS_MAX;
          url = strtok_r(NULL, ", ", &save))
         servers[count++] = url;
     natsStatus s = natsOptions_SetServers(no, servers, count);
     free(urls);
+    return s;
+}
+
+// Who we are to the broker, and who it has to be.
+static natsStatus set_identity(natsOptions *no, const bus_conn_opts *o)
+{
+    natsStatus s = NATS_OK;
+    if (*o->name)
+        s = natsOptions_SetName(no, o->name);
+    if (s == NATS_OK && *o->user)
+        s = natsOptions_SetUserInfo(no, o->user, o->password);
+    if (s == NATS_OK && *o->token)
+        s = natsOptions_SetToken(no, o->token);
+    if (s == NATS_OK && *o->creds)
+        s = natsOptions_SetUserCredentialsFromFiles(no, o->creds, NULL);
+    if (s == NATS_OK && *o->ca)
+        s = natsOptions_LoadCATrustedCertificates(no, o->ca);
+    // The library itself reads nothing out of "tls://". It verifies chain and host as long as nobody tells it not to.
+    if (s == NATS_OK && (*o->ca || strstr(o->url, "tls://")))
+        s = natsOptions_SetSecure(no, true);
+    return s;
+}
+
+static natsStatus set_options(natsOptions *no, const bus_link_opts *opts, bus_link *link,
+                              bool socket)
+{
+    const bus_conn_opts *o = &opts->opts;
+    natsStatus s = set_servers(no, o->url);
     if (s == NATS_OK)
         s = natsOptions_SetAllowReconnect(no, false);
     if (s == NATS_OK)
@@ -259,19 +285,8 @@ static natsStatus set_options(natsOptions *no, const bus_link_opts *opts, bus_li
         s = natsOptions_SetClosedCB(no, on_closed, link);
     if (s == NATS_OK)
         s = natsOptions_SetErrorHandler(no, on_error, NULL);
-    if (s == NATS_OK && *o->name)
-        s = natsOptions_SetName(no, o->name);
-    if (s == NATS_OK && *o->user)
-        s = natsOptions_SetUserInfo(no, o->user, o->password);
-    if (s == NATS_OK && *o->token)
-        s = natsOptions_SetToken(no, o->token);
-    if (s == NATS_OK && *o->creds)
-        s = natsOptions_SetUserCredentialsFromFiles(no, o->creds, NULL);
-    if (s == NATS_OK && *o->ca)
-        s = natsOptions_LoadCATrustedCertificates(no, o->ca);
-    // The library itself reads nothing out of "tls://". It verifies chain and host as long as nobody tells it not to.
-    if (s == NATS_OK && (*o->ca || strstr(o->url, "tls://")))
-        s = natsOptions_SetSecure(no, true);
+    if (s == NATS_OK)
+        s = set_identity(no, o);
     if (s == NATS_OK && socket)
         s = set_owner(no, link);
     return s;
