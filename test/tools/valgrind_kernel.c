@@ -3,11 +3,11 @@
 //
 // pidfd_open(2)                a pipe that a thread closes when the process ends: readable then, as the real one is
 // execv("/proc/self/exe", …)   by the program's own path; the link leads to valgrind
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdarg.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -51,21 +51,10 @@ static long open_pidfd(pid_t pid)
     return ends[0];
 }
 
-static long pass_on(long number, const long a[6])
+static long (*libc_syscall)(long, ...);
+__attribute__((constructor)) static void find_libc(void) // once: a forked child cannot look for it
 {
-    register long r10 __asm__("r10") = a[3];
-    register long r8 __asm__("r8") = a[4];
-    register long r9 __asm__("r9") = a[5];
-    long result = number;
-    __asm__ volatile("syscall"
-                     : "+a"(result)
-                     : "D"(a[0]), "S"(a[1]), "d"(a[2]), "r"(r10), "r"(r8), "r"(r9)
-                     : "rcx", "r11", "memory");
-    if (result < 0 && result > -4096) {
-        errno = (int)-result;
-        return -1;
-    }
-    return result;
+    libc_syscall = (long (*)(long, ...))dlsym(RTLD_NEXT, "syscall");
 }
 
 long syscall(long number, ...)
@@ -76,7 +65,9 @@ long syscall(long number, ...)
     for (int i = 0; i < 6; i++)
         a[i] = va_arg(args, long);
     va_end(args);
-    return number == SYS_pidfd_open ? open_pidfd((pid_t)a[0]) : pass_on(number, a);
+    if (number == SYS_pidfd_open)
+        return open_pidfd((pid_t)a[0]);
+    return libc_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 
 int execv(const char *path, char *const argv[])
