@@ -15,13 +15,7 @@
 #include "bus/base/log.h"
 #include "feeds/sim/server.h"
 
-enum {
-    BYTES_MAX = 8192,
-    BACK_MAX = 4 << 20,
-    WAIT_MS = 8000,
-    QUIET_MS = 100,
-    INPUTS_A_SERVER = 500
-};
+enum { BYTES_MAX = 8192, BACK_MAX = 4 << 20, WAIT_MS = 8000, QUIET_MS = 20, INPUTS_A_SERVER = 500 };
 
 static struct {
     sim_server *server;
@@ -188,7 +182,7 @@ static void hear_answers(int fd)
 {
     static const char pong[] = {'\x8a', 3, 'e', 'n', 'd'};
     send_frame(fd, 0x89, (const uint8_t *)"end", 3);
-    while (!memmem(the.back, the.back_len, pong, sizeof pong) && hear(fd, QUIET_MS / 5))
+    while (!memmem(the.back, the.back_len, pong, sizeof pong) && hear(fd, QUIET_MS))
         ;
     while (hear(fd, 1))
         ;
