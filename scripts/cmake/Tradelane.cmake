@@ -24,7 +24,9 @@ function(tl_flags target)
   target_compile_features(${target} PRIVATE c_std_11)
   # TL_DEBUG: assertions that walk what they look at; those that only look are in every build.
   target_compile_definitions(${target} PRIVATE _GNU_SOURCE $<$<CONFIG:Debug>:TL_DEBUG>)
-  target_compile_options(${target} PRIVATE -Wall -Wextra -Werror -Wshadow -Wpointer-arith
+  # Nothing of ours is put in front of another definition: calls within a source may be inlined though it can
+  # become part of a shared object.
+  target_compile_options(${target} PRIVATE -fno-semantic-interposition -Wall -Wextra -Werror -Wshadow -Wpointer-arith
                          -Wstrict-prototypes -Wmissing-prototypes -Wvla -fno-common
                          $<$<C_COMPILER_ID:GNU>:-Wno-format-truncation>
                          $<$<C_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
