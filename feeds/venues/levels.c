@@ -67,6 +67,8 @@ static uint32_t halve(const feed_levels *levels, uint32_t low, uint32_t high, in
 
 static uint32_t find_far(const feed_levels *levels, uint32_t at, int64_t key)
 {
+    if (levels->count == 0) // and there may be no place at all yet
+        return 0;
     const feed_place *place = levels->place;
     uint32_t step = 4;
     if (at == levels->count || place[at].key >= key) {
@@ -89,8 +91,10 @@ static uint32_t find_far(const feed_levels *levels, uint32_t at, int64_t key)
 static uint32_t find(const feed_levels *levels, uint32_t from, int64_t key)
 {
     uint32_t at = from < levels->count ? from : levels->count, passed = 0;
+    if (at < NEAR)
+        return find_far(levels, at, key);
     const feed_place *place = levels->place + at;
-    if (at < NEAR || place[-NEAR].key >= key || (at < levels->count && place->key < key))
+    if (place[-NEAR].key >= key || (at < levels->count && place->key < key))
         return find_far(levels, at, key);
     for (int i = 1; i < NEAR; i++)
         passed += place[-i].key >= key;
@@ -211,9 +215,9 @@ static bus_err insert(feed_levels *levels, uint32_t at, int64_t key, int64_t qua
 bus_err feed_levels_put(feed_levels *levels, int64_t key, int64_t quantity, uint32_t *at)
 {
     uint32_t i = *at = find(levels, *at, key);
-    feed_place *place = levels->place + i;
-    if (i == levels->count || place->key != key)
+    if (i == levels->count || levels->place[i].key != key)
         return quantity ? insert(levels, i, key, quantity) : BUS_OK;
+    feed_place *place = levels->place + i;
     bool was_free = place->quantity == 0;
     place->quantity = quantity;
     if (was_free && quantity) {
