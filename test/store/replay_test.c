@@ -245,6 +245,7 @@ Test(replay, fails_naming_the_scenario_that_did_not_join, .fini = end_market)
 
 Test(replay, waits_for_a_slow_participant_and_names_one_that_falls_silent, .fini = end_market)
 {
+    test_skip_under_valgrind("300 ms are no time to send a window in");
     given_market(2000);
     static const char *const scenarios[] = {"bt1"};
     store_replay_opts opts = given_opts();

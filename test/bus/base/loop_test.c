@@ -59,10 +59,10 @@ Test(loop, runs_timers_in_order_of_due_time_then_of_starting)
     test_ok(bus_timer_open(&b.timer[0], b.loop, on_a, &b));
     test_ok(bus_timer_open(&b.timer[1], b.loop, on_b, &b));
     test_ok(bus_timer_open(&b.timer[2], b.loop, on_c, &b));
+    bus_mono begin = bus_now_mono();
     bus_timer_start(b.timer[2], BUS_SPAN_MS(200), BUS_SPAN_MS(0));
     bus_timer_start(b.timer[0], BUS_SPAN_MS(100), BUS_SPAN_MS(0));
     bus_timer_start(b.timer[1], BUS_SPAN_MS(1), BUS_SPAN_MS(0));
-    bus_mono begin = bus_now_mono();
     test_ok(bus_loop_run(b.loop));
     cr_expect_str_eq(b.trace, "bac");
     cr_expect(bus_mono_since(bus_now_mono(), begin).ns >= 200000000);
