@@ -20,7 +20,7 @@ typedef struct {
 } sweep_case;
 
 void sweep_allocations(const sweep_case *c);
-// sweep_given_allocator ends the test as skipped where support/alloc is not the one in front (valgrind).
+// sweep_given_allocator ends the test as skipped under valgrind, and as failed where support/alloc is not in front.
 void sweep_given_allocator(void);
 
 #endif
