@@ -24,6 +24,7 @@ typedef struct sim_peer {
     struct lws *wsi;
     sim_client *client; // WebSocket; NULL for HTTP
     sim_text inbound;   // message or body so far
+    uint64_t body_left; // bytes of the request's body that have not come yet
     bool too_long;
     char method[8];
     char path[256], query[2048];
