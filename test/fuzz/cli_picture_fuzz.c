@@ -56,7 +56,7 @@ static void deliver_next(void)
     static const char *const keys[] = {"$KV.workers.sc.bt1.sma", "$KV.connections.binance.1",
                                        "$KV.workers.sc.bt1.sma.state", "$KV.x"};
     char reply[160];
-    if (!played.left)
+    if (!input.left)
         return;
     uint8_t how = byte();
     bus_view payload = bytes_of(byte() | (size_t)(byte() & 3) << 8);

@@ -12,15 +12,10 @@
 
 #include "bus/base/log.h"
 #include "bus/nats/publisher_impl.h"
+#include "input.h"
 
 #define INBOX "_INBOX.0123456789abcdef."
 enum { MSGS_MAX = 1024, REPLIES_MAX = 512, ANSWERS_MAX = 64, PAYLOAD_MAX = 512, OPS_MAX = 400 };
-
-static void demand(bool ok)
-{
-    if (!ok)
-        abort();
-}
 
 typedef struct {
     char tail[BUS_OUTLET_REPLY]; // what the answer's subject ends with
@@ -40,27 +35,7 @@ static struct {
     size_t asked_count;
     bool sent[MSGS_MAX + 1], recorded[MSGS_MAX + 1], refusable[MSGS_MAX + 1];
     uint64_t taken, ended; // messages the publisher took; of those it told the end
-    const uint8_t *bytes;
-    size_t left;
 } the;
-
-static uint8_t byte(void)
-{
-    if (the.left == 0)
-        return 0;
-    the.left--;
-    return *the.bytes++;
-}
-
-static bus_view bytes_of(size_t len)
-{
-    if (len > the.left)
-        len = the.left;
-    bus_view v = {(const char *)the.bytes, len};
-    the.bytes += len;
-    the.left -= len;
-    return v;
-}
 
 // --- the way out --------------------------------------------------------------------------------------------
 
@@ -502,8 +477,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     bus_log_init("fuzz", BUS_LOG_ERROR, BUS_LOG_TEXT);
     the.peer = ends[1];
-    the.bytes = data + 1;
-    the.left = size - 1;
+    input.bytes = data + 1;
+    input.left = size - 1;
     the.link = (bus_link){.fd = -1, .broker = data[0] & 1 ? 2015000 : 2012000, .max_payload = 4096};
     the.fresh = true;
     demand(bus_pipe_open(&the.pipe, ends[0], 4096) == BUS_OK);
@@ -514,7 +489,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         opts.owned_stream = "ACT";
     }
     demand(bus_publisher_open(&the.pub, &opts) == BUS_OK);
-    for (int i = 0; i < OPS_MAX && the.left; i++)
+    for (int i = 0; i < OPS_MAX && input.left; i++)
         step(byte());
     poll();
     bus_publisher_close(the.pub);

@@ -14,12 +14,11 @@
 #include "bus/base/log.h"
 #include "bus/lane/lane.h"
 #include "bus/nats/conn_impl.h"
+#include "input.h"
 
 enum { PLAYED_MSGS = 64, PLAYED_FRAME = 8192 };
 
 static struct {
-    const uint8_t *bytes; // of the input
-    size_t left;
     bus_pipe *pipe;
     int ends[2];
     bus_msg *in[PLAYED_MSGS]; // for the subscription
@@ -34,30 +33,6 @@ static struct {
 
 // Called when nothing is left to be read; may deliver. NULL: nothing more comes.
 static void (*play_more)(void);
-
-static void demand(bool ok)
-{
-    if (!ok)
-        abort();
-}
-
-static uint8_t byte(void)
-{
-    if (played.left == 0)
-        return 0;
-    played.left--;
-    return *played.bytes++;
-}
-
-static bus_view bytes_of(size_t len)
-{
-    if (len > played.left)
-        len = played.left;
-    bus_view v = {(const char *)played.bytes, len};
-    played.bytes += len;
-    played.left -= len;
-    return v;
-}
 
 static void on_made(void *ctx, uint64_t sid, bus_pipe_msg *msg)
 {
@@ -111,8 +86,8 @@ static inline void deliver(bus_view subject, bus_view reply, bus_view headers, b
 static bool play_open(const uint8_t *data, size_t size)
 {
     memset(&played, 0, sizeof played);
-    played.bytes = data;
-    played.left = size;
+    input.bytes = data;
+    input.left = size;
     played.now_ns = 1000000000000;
     played.epoch = 1;
     bus_log_init("fuzz", BUS_LOG_ERROR, BUS_LOG_TEXT);
@@ -203,7 +178,7 @@ bus_err __wrap_bus_request(bus_conn *conn, const char *subject, const bus_header
     (void)count;
     (void)payload;
     (void)timeout;
-    uint8_t kind = played.left ? byte() % 8 : 0;
+    uint8_t kind = input.left ? byte() % 8 : 0;
     snprintf(played.subject, sizeof played.subject, "%s", subject);
     if (kind < 2)
         return bus_fail(kind ? BUS_ETIMEOUT : BUS_EUNAVAILABLE, "'%s' is not answered", subject);

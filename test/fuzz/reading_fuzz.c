@@ -256,7 +256,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 2 || !play_open(data + 1, size - 1))
         return 0;
     demand(open_what(data[0]));
-    for (int i = 0; i < OPS_MAX && played.left; i++)
+    for (int i = 0; i < OPS_MAX && input.left; i++)
         step(byte());
     turn();
     bus_reader_close(the.reader);
