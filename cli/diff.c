@@ -94,8 +94,8 @@ static bus_err compare(lane_cli *cli, comparison *c, bool *equal)
                 return err;
         }
         *equal = end[0] && end[1];
-        if (*equal && c->compared == 0 &&
-            lane_has(cli, "only")) // a typing error must not say "equal"
+        // A typing error must not say "equal".
+        if (*equal && c->compared == 0 && lane_has(cli, "only"))
             return bus_fail(BUS_ENOTFOUND, "nothing to compare: neither side has an event on '%s'",
                             lane_opt(cli, "only", ""));
         if (*equal) {

@@ -1,8 +1,7 @@
 #include "bus/nats/pull.h"
 
-enum {
-    DIGITS_MAX = 19
-}; // what 64 bits always hold; a sequence below the highest, so that one comes after it
+// What 64 bits always hold; a sequence below the highest, so that one comes after it.
+enum { DIGITS_MAX = 19 };
 
 // Reads one number that ends at *end and the dot in front of it; moves *end to that dot.
 static bool number_before(const char *start, const char **end, uint64_t *out)

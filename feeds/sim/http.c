@@ -73,8 +73,11 @@ int sim_http_ask(sim_peer *p)
         return 0;
     sim_ask a = {bus_view_of(p->method), bus_view_of(p->path), bus_view_of(p->query),
                  sim_text_view(&p->inbound), p};
-    if (p->too_long)
-        return answer_error(p, 413, "a body is at most 65536 bytes"); // SIM_BODY_BYTES_MAX
+    if (p->too_long) {
+        char sentence[48];
+        snprintf(sentence, sizeof sentence, "a body is at most %d bytes", SIM_BODY_BYTES_MAX);
+        return answer_error(p, 413, sentence);
+    }
     sim_exchange_ask(p->server->exchange, &a, &p->answer, bus_now_mono());
     sim_server_hurry(p->server);
     if (p->answer.status)
