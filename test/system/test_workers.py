@@ -278,6 +278,37 @@ def test_a_runtime_goes_on_with_a_stream_that_was_restored(work, stack, bus, nat
     until(lambda: daemon.get("/health")[0] == 200, "it is ready again")
 
 
+@pytest.mark.parametrize("before_the_start", [0, 5, 15])
+def test_a_record_that_went_back_is_not_decided_on_again(work, stack, bus, nats_cli, broker, tmp_path, before_the_start):
+    """ACT comes back from an older copy while workhostd is down, and feeds write on: fewer or more than were lost."""
+    declare(work.folder, "probe", {}, PROBE)
+    daemon = work()
+    publish(bus, [trade(i, "1") for i in range(1, 11)])
+    wait_done(bus, "LIVE", "probe", 10)
+    stack["stored"].stop()
+    nats = [nats_cli, "-s", broker.url, "stream"]
+    subprocess.run([*nats, "backup", "ACT", tmp_path / "copy", "--no-progress"], check=True, capture_output=True)
+    publish(bus, [trade(i, "1") for i in range(11, 21)])
+    wait_done(bus, "LIVE", "probe", 20)
+    daemon.stop()
+    bus.call(bus.js.delete_stream("ACT"))
+    subprocess.run([*nats, "restore", tmp_path / "copy", "--no-progress"], check=True, capture_output=True)
+    stack.start("stored")
+    new = range(101, 121)
+    publish(bus, [trade(i, "1") for i in new[:before_the_start]])
+    work()
+    if before_the_start == 0:  # or the trades would already be there when the runtime looks
+        wait_done(bus, "LIVE", "probe", 10, session="2")
+    publish(bus, [trade(i, "1") for i in new[before_the_start:]])
+    wait_done(bus, "LIVE", "probe", 30, session="2")
+    decided = outputs(bus, "LIVE", "probe")
+    assert [e["data"]["trade_id"] for e in decided] == [*range(1, 21), *new]
+    probe_is_undisturbed(decided[20:], 20, first=101)
+    [reset] = [decode(m) for m in bus.read("SC_LIVE", "sc.LIVE.control.worker.state_reset.probe")]
+    assert {k: reset["data"][k] for k in ("first_missing", "last_missing", "start_seq")} == {
+        "first_missing": 11, "last_missing": 20, "start_seq": 11}
+
+
 def test_a_run_that_is_over_stays_as_it_is_when_workhostd_starts_again(work, bus):
     declare(work.folder, "probe", {}, PROBE, scenarios=[])
     daemon = work()

@@ -134,13 +134,15 @@ static bus_err load_saved(work_actor *a)
 static bus_err go_on(work_actor *a, const work_source *act, uint64_t first, uint64_t out_seq,
                      bus_seq_range *lost)
 {
+    const work_progress *p = &a->progress;
+    uint64_t fed = p->seen.seq > p->done_seq ? p->seen.seq : p->done_seq;
     bus_err err = load_saved(a);
-    bool gone = a->position + 1 < first;
-    bool another = act->another || a->position > act->range.last;
-    if (err || !(gone || another))
+    bool went_back = fed >= act->fresh, gone = a->position + 1 < first;
+    if (err || !(went_back || gone))
         return err;
-    *lost = (bus_seq_range){gone ? a->position + 1 : first, gone ? first - 1 : a->position};
-    return work_actor_reset(a, first, out_seq);
+    uint64_t from = went_back ? act->fresh : first;
+    *lost = went_back ? (bus_seq_range){from, fed} : (bus_seq_range){a->position + 1, from - 1};
+    return work_actor_reset(a, from, out_seq);
 }
 
 bus_err work_actor_begin_session(work_actor *a, const work_source *act, uint64_t out_seq,

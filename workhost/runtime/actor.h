@@ -36,10 +36,11 @@ bool work_actor_wants(const work_actor *actor, bus_view topic);
 
 // Reads progress and saved state from the bucket.
 bus_err work_actor_recall(work_actor *actor, bus_conn *conn);
-// ACT as it is now, and whether it does not hold what its actors were fed from it.
+// ACT as it is now.
+//   fresh  nobody was fed the records from here on; a sequence that was fed and is not below it stood for another record
 typedef struct {
     bus_seq_range range; // empty: last < first
-    bool another;
+    uint64_t fresh;
 } work_source;
 // Act lane: decides on session and position. out_seq is the last sequence of the
 // scenario's stream. *lost is set when inputs it should have had are gone (then it was reset).

@@ -48,29 +48,61 @@ bus_mark work_runtime_seen(const runtime *r)
     return seen;
 }
 
+// The first sequence that was stored after `then`: what a stream that went back has got since, or all of one that
+// was made anew.
+static bus_err first_after(runtime *r, bus_wall then, const bus_seq_range *range, uint64_t *out)
+{
+    bus_reader *reader = NULL;
+    bus_record record;
+    bus_seq_range gap;
+    bus_reader_opts opts = {.stream = "ACT", .from_time = {then.ns + 1}};
+    bus_err err = bus_reader_open(&reader, r->conn, &opts);
+    if (err)
+        return err;
+    bus_reader_result got = bus_reader_next(reader, BUS_SPAN_MS(1000), &record, &gap);
+    if (got == BUS_READER_RECORD)
+        *out = record.seq;
+    else if (got == BUS_READER_CAUGHT_UP)
+        *out = range->last + 1;
+    else
+        err = bus_fail(BUS_EUNAVAILABLE, "ACT does not tell what was stored since it went back");
+    bus_reader_close(reader);
+    return err;
+}
+
+static bus_err look_at(runtime *r, bus_mark seen, work_source *act)
+{
+    bus_err err = bus_stream_range(r->conn, "ACT", &act->range);
+    if (err)
+        return err;
+    act->fresh = act->range.last + 1;
+    switch (bus_stream_holds(r->conn, "ACT", seen)) {
+    case BUS_HOLDS_YES:
+        r->last_input = seen;
+        return BUS_OK;
+    case BUS_HOLDS_NO:
+        bus_error("%s", bus_err_text());
+        err = first_after(r, seen.stored, &act->range, &act->fresh);
+        if (act->fresh > seen.seq) // an older record where ours was: not our stream in any part
+            act->fresh = act->range.first;
+        return err;
+    default:
+        return BUS_EUNAVAILABLE;
+    }
+}
+
 // No stream at all counts as an empty one while nobody was ever fed from it; after that it is waited for.
 static work_source source_now(runtime *r)
 {
-    work_source act = {{1, 0}, false};
-    bus_mark seen = work_runtime_seen(r);
+    work_source act = {0};
     bus_err err;
     bool was_fed = false;
     for (uint32_t i = 0; i < r->count; i++)
         was_fed = was_fed || *r->actors[i].progress.session;
-    do {
-        bus_holds holds = BUS_HOLDS_YES;
-        err = bus_stream_range(r->conn, "ACT", &act.range);
-        if (!err && (holds = bus_stream_holds(r->conn, "ACT", seen)) == BUS_HOLDS_NOT_KNOWN)
-            err = BUS_EUNAVAILABLE;
-        act.another = holds == BUS_HOLDS_NO;
-    } while ((was_fed || err != BUS_ENOTFOUND) && retry_later(r, err, "asking for ACT"));
-    if (err)
-        return (work_source){{1, 0}, false};
-    if (act.another)
-        bus_error("%s", bus_err_text());
-    else
-        r->last_input = seen;
-    return act;
+    do
+        err = look_at(r, work_runtime_seen(r), &act);
+    while ((was_fed || err != BUS_ENOTFOUND) && retry_later(r, err, "asking for ACT"));
+    return err ? (work_source){{1, 0}, 1} : act;
 }
 
 void work_runtime_report_reset(runtime *r, const work_actor *a, bus_seq_range lost)
