@@ -7,13 +7,13 @@
 #include "bus/event/identity.h"
 #include "cli/json.h"
 
-enum { ANSWER_WAIT_MS = 300, FORGET_S = 60, SILENT_S = 3 };
+enum { ANSWER_WAIT_MS = 300, FORGET_S = 60, SILENT_S = 3, INTERVAL_MS_MIN = 50 };
 
 struct lane_daemons {
     bus_conn *conn;
     bus_sub *inbox; // of the answers
     char inbox_name[80];
-    json_t *answers; // id -> the last answer, with "at" and the one before as "before"
+    json_t *answers; // id -> the last answer, with "at" (ours) and the one before as "before"
 };
 
 // --- asking --------------------------------------------------------------------------------------------
@@ -28,6 +28,33 @@ static json_t *health_of(const json_t *answer)
     return NULL;
 }
 
+// When it was answered, on the daemon's own clock: an answer may lie here for a while before it is taken.
+static int64_t answered_ms(const json_t *entry)
+{
+    const json_t *health = json_object_get(entry, "health");
+    return json_integer_value(json_object_get(health, "uptime_ms")) +
+           json_integer_value(json_object_get(health, "age_ms"));
+}
+
+// Seconds between the answer before and this one; 0: there is none to compare with.
+static double interval_s(const json_t *entry)
+{
+    const json_t *before = json_object_get(entry, "before");
+    int64_t ms = before ? answered_ms(entry) - answered_ms(before) : 0;
+    return ms > 0 ? (double)ms / 1000 : 0;
+}
+
+// The older of two that were given almost at once, after a stop, stays what rates are taken from.
+static void keep_before(json_t *now, json_t *last)
+{
+    json_t *older = json_object_get(last, "before");
+    bool near = older && answered_ms(now) - answered_ms(last) < INTERVAL_MS_MIN &&
+                answered_ms(now) > answered_ms(older);
+    json_object_set(now, "before", near ? older : last);
+    if (!near)
+        json_object_del(last, "before");
+}
+
 static void keep_answer(lane_daemons *d, bus_view payload)
 {
     json_t *answer = lane_json_parse(payload);
@@ -38,10 +65,8 @@ static void keep_answer(lane_daemons *d, bus_view payload)
                                 "version", lane_json_text(answer, "version"), "health", health,
                                 "at", (double)bus_machine_mono().ns / 1e9);
         json_t *before = json_object_get(d->answers, id);
-        if (before) {
-            json_object_del(before, "before");
-            json_object_set(now, "before", before);
-        }
+        if (before)
+            keep_before(now, before);
         json_object_set_new(d->answers, id, now);
     }
     json_decref(answer);
@@ -78,11 +103,10 @@ static double cpu_percent(const json_t *entry)
     const json_t *before = json_object_get(entry, "before");
     const json_t *now = json_object_get(json_object_get(entry, "health"), "process");
     const json_t *then = json_object_get(json_object_get(before, "health"), "process");
-    double wall = json_number_value(json_object_get(entry, "at")) -
-                  json_number_value(json_object_get(before, "at"));
+    double wall = interval_s(entry);
     double used = json_number_value(json_object_get(now, "cpu_seconds")) -
                   json_number_value(json_object_get(then, "cpu_seconds"));
-    return before && wall > 0.05 ? 100 * used / wall : 0;
+    return wall > 0 && used > 0 ? 100 * used / wall : 0;
 }
 
 // The first probe that does not hold, in words; a loop that does not turn counts as one.
@@ -185,10 +209,7 @@ static void add_latencies(json_t *rows, const json_t *entry)
 {
     const json_t *before = json_object_get(entry, "before"), *buckets;
     const json_t *then = json_object_get(json_object_get(before, "health"), "histograms");
-    const json_t *uptime = json_object_get(json_object_get(entry, "health"), "uptime_ms");
-    double at = json_number_value(json_object_get(entry, "at"));
-    double seconds = before ? at - json_number_value(json_object_get(before, "at"))
-                            : json_number_value(uptime) / 1000;
+    double seconds = before ? interval_s(entry) : (double)answered_ms(entry) / 1000;
     const char *name;
     json_object_foreach (json_object_get(json_object_get(entry, "health"), "histograms"), name,
                          buckets)

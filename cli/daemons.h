@@ -1,5 +1,5 @@
 // daemons: how every daemon is and how long things take in it, by what it answers on $SRV.STATS. Rates are
-// those since the answer before. Thread: one at a time. Source: schemas/specs/services.md; cli.md, "lane top".
+// those since the answer before, over the time that passed in the daemon. Thread: one at a time. Source: schemas/specs/services.md; cli.md, "lane top".
 #ifndef CLI_DAEMONS_H
 #define CLI_DAEMONS_H
 

@@ -1,6 +1,8 @@
 """Sizes, names and words. clang-format decides the rest."""
 
 import re
+import subprocess
+from pathlib import PurePath
 
 from tree import TREE, files, lines, sources, text
 
@@ -36,6 +38,22 @@ def functions(name: str):
             yield start, number - start, signature
             start = None
         above = line if line.strip() else ""
+
+
+# Inputs of fuzz targets have no suffix.
+KINDS = {".c", ".h", ".py", ".md", ".patch", ".json", ".txt", ".sh", ".service", ".proto", ".mjs", ".yml", ".yaml", ".ini",
+         ".in", ".conf", ".cmake", ".dict", ".cc", ".map", ".go", ".mod", ".sum", ""}
+
+
+def strangers(names) -> list[str]:
+    return [f for f in names if not f.startswith("test/fuzz/corpus/") and PurePath(f.replace("/.", "/")).suffix not in KINDS]
+
+
+def test_only_kinds_of_files_that_are_written_here_are_kept():
+    assert strangers(("cli/a.c.orig", "cli/a.c.rej", "cli/a.c~", "x/core.123", "cli/a.c", ".ci/run")) == [
+        "cli/a.c.orig", "cli/a.c.rej", "cli/a.c~", "x/core.123"]
+    found = strangers(subprocess.run(["git", "ls-files"], cwd=TREE, capture_output=True, check=True, text=True).stdout.splitlines())
+    assert not found, "\n".join(found)
 
 
 def test_functions_fit_on_a_screen():
