@@ -30,7 +30,7 @@ static sim_exchange *given_exchange(void)
         .symbols = symbols,
         .symbol_count = 1,
         .seed = 1,
-        .rate = 1000,
+        .rate = 20, // two events a line: what is asked is to be tried, not the market
         .events = 200,
         .state_folder = "",
         .send_log = "",
