@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "bus/event/event.h"
+#include "cli/units.h"
 
 enum { INPUT_MAX = 64 << 20, HEADERS_MAX = 64 };
 
@@ -182,7 +183,10 @@ int lane_cat(const lane_args *args)
     free(input);
     if (!err && (fflush(stdout) != 0 || ferror(stdout)))
         err = bus_fail(BUS_EIO, "writing: %s", strerror(errno));
-    if (err)
-        fprintf(stderr, "lane cat: %s\n", bus_err_text());
+    if (err) { // which may name what came in
+        char words[1024];
+        lane_units_plain(words, sizeof words, bus_err_text());
+        fprintf(stderr, "lane cat: %s\n", words);
+    }
     return err == BUS_OK ? 0 : err == BUS_EUSAGE ? 2 : 1;
 }

@@ -37,8 +37,8 @@ static void print_side(const lane_cli *cli, int i, const lane_decision *d, bool 
     if (end)
         printf("  %s: nothing more\n", lane_arg(cli, i));
     else
-        printf("  %s: sequence %s  %s  %s  %s  (cause %s)\n", lane_arg(cli, i), d->causationseq,
-               d->type, d->subject, d->data, d->causationid);
+        lane_say(stdout, "  %s: sequence %s  %s  %s  %s  (cause %s)\n", lane_arg(cli, i),
+                 d->causationseq, d->type, d->subject, d->data, d->causationid);
 }
 
 static void report_difference(const lane_cli *cli, const comparison *c, const lane_decision d[2],

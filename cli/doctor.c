@@ -27,8 +27,8 @@ static void say(doctor *d, verdict v, const char *what, const char *found, const
         lane_json_line(json_pack("{s:s,s:s,s:s,s:s}", "check", what, "verdict", words[v], "found",
                                  found, "advice", v == OK ? "" : advice));
     else
-        printf("%-4s  %-22s %s%s%s\n", words[v], what, found, v == OK ? "" : ": ",
-               v == OK ? "" : advice);
+        lane_say(stdout, "%-4s  %-22s %s%s%s\n", words[v], what, found, v == OK ? "" : ": ",
+                 v == OK ? "" : advice);
     fflush(stdout);
 }
 

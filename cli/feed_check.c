@@ -155,7 +155,7 @@ static void take_record(check *c, const bus_record *record, bus_scratch *scratch
     if (!err)
         return;
     c->unreadable++;
-    fprintf(stderr, "sequence %llu: %s\n", (unsigned long long)record->seq, bus_err_text());
+    lane_say(stderr, "sequence %llu: %s\n", (unsigned long long)record->seq, bus_err_text());
 }
 
 static bus_err read_lane(check *c, const bus_seq_range *range)

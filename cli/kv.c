@@ -155,9 +155,9 @@ static void print_entry(const lane_cli *cli, const bus_kv_entry *entry)
     if (cli->json)
         lane_json_line(entry_json(entry));
     else
-        printf("%.*s  %llu  %.*s\n", BUS_VIEW_ARG(entry->key), (unsigned long long)entry->revision,
-               entry->deleted ? 9 : (int)entry->value.len,
-               entry->deleted ? "(deleted)" : entry->value.ptr);
+        lane_say(stdout, "%.*s  %llu  %.*s\n", BUS_VIEW_ARG(entry->key),
+                 (unsigned long long)entry->revision, entry->deleted ? 9 : (int)entry->value.len,
+                 entry->deleted ? "(deleted)" : entry->value.ptr);
 }
 
 static int run_watch(lane_cli *cli)

@@ -1,10 +1,12 @@
 // Output of verbs: JSON lines, or tables and "field: value" lines for people.
 #include <errno.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bus/base/memory.h"
 #include "cli/session.h"
+#include "cli/units.h"
 
 bus_err lane_flush(void)
 {
@@ -14,6 +16,33 @@ bus_err lane_flush(void)
     const char *why = errno && !told ? strerror(errno) : "what was printed is not whole";
     told = true;
     return bus_fail(BUS_EIO, "stdout: %s", why);
+}
+
+// malloc'ed.
+static char *plain(const char *text)
+{
+    size_t cap = strlen(text) + 1;
+    char *out = bus_memory(NULL, cap, "a line of output");
+    lane_units_plain(out, cap, text);
+    return out;
+}
+
+void lane_say(FILE *to, const char *format, ...)
+{
+    va_list args;
+    char *text;
+    va_start(args, format);
+    int len = vasprintf(&text, format, args);
+    va_end(args);
+    if (len < 0)
+        bus_memory_out(strlen(format), "a line of output");
+    bool ends = len > 0 && format[strlen(format) - 1] == '\n';
+    if (ends)
+        text[len - 1] = '\0';
+    char *shown = plain(text);
+    fprintf(to, "%s%s", shown, ends ? "\n" : "");
+    free(shown);
+    free(text);
 }
 
 void lane_json_line(json_t *value)
@@ -36,13 +65,19 @@ static json_t *at_path(const json_t *object, const char *path)
     return at_path(json_object_get(object, head), dot + 1);
 }
 
+// malloc'ed.
 static char *to_text(const json_t *value)
 {
     if (!value || json_is_null(value))
-        return strdup("");
+        return plain("");
     if (json_is_string(value))
-        return strdup(json_string_value(value));
-    return json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+        return plain(json_string_value(value));
+    char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+    if (!text)
+        bus_memory_out(0, "a line of output");
+    char *shown = plain(text);
+    free(text);
+    return shown;
 }
 
 static void print_cell(const char *text, size_t width, bool last)
@@ -122,7 +157,7 @@ static void print_list(const char *path, const json_t *list)
     json_array_foreach (list, i, one)
         nested |= json_is_object(one) || json_is_array(one);
     if (!nested && json_array_size(list))
-        printf("%s: ", path);
+        lane_say(stdout, "%s: ", path);
     json_array_foreach (list, i, one) {
         char number[24], *text = nested ? NULL : to_text(one);
         snprintf(number, sizeof number, "%zu", i + 1);
@@ -151,7 +186,7 @@ static void print_field(const char *path, const json_t *value)
     } else {
         char *text = to_text(value);
         if (text[0])
-            printf("%s: %s\n", path, text);
+            lane_say(stdout, "%s: %s\n", path, text);
         free(text);
     }
 }
@@ -229,9 +264,9 @@ void lane_event_people(uint64_t seq, bus_view subject, const bus_msg *msg, bus_v
     if (seq)
         printf("%llu  ", (unsigned long long)seq);
     if (err)
-        printf("%.*s  (%s)\n", BUS_VIEW_ARG(subject), bus_err_text());
+        lane_say(stdout, "%.*s  (%s)\n", BUS_VIEW_ARG(subject), bus_err_text());
     else
-        printf("%.*s  %.*s  %.*s  %s\n", BUS_VIEW_ARG(event.time), BUS_VIEW_ARG(subject),
-               BUS_VIEW_ARG(event.id), text ? text : "");
+        lane_say(stdout, "%.*s  %.*s  %.*s  %s\n", BUS_VIEW_ARG(event.time), BUS_VIEW_ARG(subject),
+                 BUS_VIEW_ARG(event.id), text ? text : "");
     free(text);
 }

@@ -30,20 +30,21 @@ static double part_done(const json_t *info)
     uint64_t at = lane_json_u64(info, "position");
     if (last < first || at < first)
         return 0;
-    return (double)(at - first + 1) / (double)(last - first + 1);
+    return at < last ? ((double)(at - first) + 1) / ((double)(last - first) + 1) : 1;
 }
 
 static void print_bar(const json_t *info)
 {
     enum { WIDTH = 30 };
     int full = (int)(part_done(info) * WIDTH);
-    printf("\r\033[K%s [", lane_json_text(info, "selector"));
+    fputs("\r\033[K", stdout);
+    lane_say(stdout, "%s [", lane_json_text(info, "selector"));
     for (int i = 0; i < WIDTH; i++)
         fputs(i < full ? "#" : "-", stdout);
-    printf("] %3.0f%%  %llu events  %.0f/s  %s %s", part_done(info) * 100,
-           (unsigned long long)lane_json_u64(info, "sent"),
-           json_number_value(json_object_get(info, "eventsPerS")), lane_json_text(info, "state"),
-           lane_json_text(info, "slowest"));
+    lane_say(stdout, "] %3.0f%%  %llu events  %.0f/s  %s %s", part_done(info) * 100,
+             (unsigned long long)lane_json_u64(info, "sent"),
+             json_number_value(json_object_get(info, "eventsPerS")), lane_json_text(info, "state"),
+             lane_json_text(info, "slowest"));
 }
 
 // Whom play waits for: those that have not joined, else who is furthest behind.
@@ -52,9 +53,9 @@ static void print_waits(const json_t *info)
     size_t i;
     const json_t *name;
     json_array_foreach (json_object_get(info, "awaited"), i, name)
-        printf("%s%s", i ? ", " : ", waits for ", json_string_value(name));
+        lane_say(stdout, "%s%s", i ? ", " : ", waits for ", json_string_value(name));
     if (i == 0 && *lane_json_text(info, "slowest"))
-        printf(", waits for %s", lane_json_text(info, "slowest"));
+        lane_say(stdout, ", waits for %s", lane_json_text(info, "slowest"));
 }
 
 // The position before the first event is the one before the range: for people, none.
@@ -64,18 +65,19 @@ static void print_line(const json_t *info)
     char position[24] = "none";
     if (at >= first)
         snprintf(position, sizeof position, "%llu", (unsigned long long)at);
-    printf("%s %s: %s of %llu..%llu, %llu events, %.0f/s", lane_json_text(info, "selector"),
-           lane_json_text(info, "state"), position, (unsigned long long)first,
-           (unsigned long long)lane_json_u64(info, "lastSeq"),
-           (unsigned long long)lane_json_u64(info, "sent"),
-           json_number_value(json_object_get(info, "eventsPerS")));
+    lane_say(stdout, "%s %s: %s of %llu..%llu, %llu events, %.0f/s",
+             lane_json_text(info, "selector"), lane_json_text(info, "state"), position,
+             (unsigned long long)first, (unsigned long long)lane_json_u64(info, "lastSeq"),
+             (unsigned long long)lane_json_u64(info, "sent"),
+             json_number_value(json_object_get(info, "eventsPerS")));
     if (lane_json_u64(info, "skipped"))
         printf(", %llu passed over", (unsigned long long)lane_json_u64(info, "skipped"));
     if (lane_json_u64(info, "missing"))
         printf(", %llu not stored any more", (unsigned long long)lane_json_u64(info, "missing"));
     if (!has_ended(info))
         print_waits(info);
-    printf("%s%s\n", *lane_json_text(info, "message") ? ": " : "", lane_json_text(info, "message"));
+    lane_say(stdout, "%s%s\n", *lane_json_text(info, "message") ? ": " : "",
+             lane_json_text(info, "message"));
 }
 
 // What a line says, but for the rate.
@@ -150,22 +152,24 @@ static int follow_to_end(lane_cli *cli, const char *selector)
     int code = err ? lane_fail(cli, err) : 0;
     if (!err && last && has_ended(last) && strcmp(lane_json_text(last, "state"), "finished") != 0) {
         const char *why = lane_json_text(last, "message");
-        fprintf(stderr, "lane %s: the replay on '%s' %s at sequence %llu%s%s\n",
-                cli->args.verb->name, selector, lane_json_text(last, "state"),
-                (unsigned long long)lane_json_u64(last, "position"), *why ? ": " : "", why);
+        lane_say(stderr, "lane %s: the replay on '%s' %s at sequence %llu%s%s\n",
+                 cli->args.verb->name, selector, lane_json_text(last, "state"),
+                 (unsigned long long)lane_json_u64(last, "position"), *why ? ": " : "", why);
         code = 1;
     }
     json_decref(last);
     return code;
 }
 
+static const double MAX_EXACT = 9007199254740992; // 2^53
+
 // What a call answers. For people without what says nothing: a code of no error, digits nobody measures.
 static int show_info(const lane_cli *cli, json_t *info)
 {
-    json_t *rate = json_object_get(info, "eventsPerS");
-    if (!cli->json && json_is_number(rate))
-        json_object_set_new(info, "eventsPerS",
-                            json_integer((json_int_t)(json_number_value(rate) + 0.5)));
+    const json_t *rate = json_object_get(info, "eventsPerS");
+    double n = json_number_value(rate);
+    if (!cli->json && json_is_number(rate) && n >= 0 && n < MAX_EXACT) // else: as it came
+        json_object_set_new(info, "eventsPerS", json_integer((json_int_t)(n + 0.5)));
     if (!cli->json && lane_json_u64(info, "error") == 0)
         json_object_del(info, "error");
     lane_object(cli, info);

@@ -82,8 +82,9 @@ static bus_err check_worker(lane_cli *cli, const char *strategy)
     err = lane_workers_list(cli, &workers);
     cli->timeout = timeout;
     if (err) {
-        fprintf(stderr, "lane scenario create: nobody can say whether there is a worker '%s': %s\n",
-                wanted, bus_err_text());
+        lane_say(stderr,
+                 "lane scenario create: nobody can say whether there is a worker '%s': %s\n",
+                 wanted, bus_err_text());
         return BUS_OK;
     }
     json_array_foreach (workers, i, worker) {

@@ -29,7 +29,7 @@ static int exit_code(bus_err err)
 
 int lane_fail(const lane_cli *cli, bus_err err)
 {
-    fprintf(stderr, "lane %s: %s\n", cli->args.verb->name, bus_err_text());
+    lane_say(stderr, "lane %s: %s\n", cli->args.verb->name, bus_err_text());
     return exit_code(err);
 }
 

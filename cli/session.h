@@ -42,6 +42,9 @@ bus_err lane_flush(void);
 bool lane_interrupted(void); // Ctrl-C or SIGTERM came
 
 // --- output --------------------------------------------------------------------------------------------
+// lane_say prints for people: of what comes from outside nothing is left that a terminal would take for more than text
+// ('?' stands for a control character), and no line but the one that ends the format.
+void lane_say(FILE *to, const char *format, ...) __attribute__((format(printf, 2, 3)));
 // lane_fail prints "lane <verb>: <text of the last error>"; returns the exit code that belongs to err.
 int lane_fail(const lane_cli *cli, bus_err err);
 typedef struct {

@@ -193,7 +193,7 @@ static bool take_part(output *out, bus_participant *part, uint64_t *last, bus_er
         break;
     case BUS_PART_RUN:
         if (!out->cli->json)
-            fprintf(stderr, "(run %s)\n", bus_participant_run(part));
+            lane_say(stderr, "(run %s)\n", bus_participant_run(part));
         break;
     case BUS_PART_WATERMARK:
         *err = lane_flush(); // what is reported done has left this process
