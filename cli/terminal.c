@@ -114,37 +114,62 @@ static int stop_and_go_on(void)
     return take() ? LANE_KEY_RESIZED : LANE_KEY_GONE;
 }
 
-static int escape_key(const char *rest)
+// What was typed and is no key yet: a key that is held down comes several at a time.
+static struct {
+    char bytes[64];
+    size_t at, len;
+} typed;
+
+// Bytes of an escape sequence: ESC [ parameters and a letter or ~, ESC O and a letter; else ESC alone.
+static size_t escape_len(const char *text, size_t len)
+{
+    size_t n = 2;
+    if (len < 3 || (text[1] != '[' && text[1] != 'O'))
+        return 1;
+    while (text[1] == '[' && n < len - 1 && text[n] >= ' ' && text[n] < '@')
+        n++;
+    return n + 1;
+}
+
+static int escape_key(const char *text, size_t len)
 {
     static const struct {
         const char *text;
         int key;
-    } keys[] = {{"[A", LANE_KEY_UP},   {"OA", LANE_KEY_UP},       {"[B", LANE_KEY_DOWN},
-                {"OB", LANE_KEY_DOWN}, {"[5~", LANE_KEY_PAGE_UP}, {"[6~", LANE_KEY_PAGE_DOWN}};
+    } keys[] = {{"\033[A", LANE_KEY_UP},       {"\033OA", LANE_KEY_UP},
+                {"\033[B", LANE_KEY_DOWN},     {"\033OB", LANE_KEY_DOWN},
+                {"\033[5~", LANE_KEY_PAGE_UP}, {"\033[6~", LANE_KEY_PAGE_DOWN}};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
-        if (strcmp(rest, keys[i].text) == 0)
+        if (strlen(keys[i].text) == len && memcmp(keys[i].text, text, len) == 0)
             return keys[i].key;
     return LANE_KEY_NONE;
 }
 
+static int next_typed(void)
+{
+    const char *text = typed.bytes + typed.at;
+    bool escape = *text == '\033';
+    size_t len = escape ? escape_len(text, typed.len - typed.at) : 1;
+    typed.at += len;
+    return escape ? escape_key(text, len) : (unsigned char)*text;
+}
+
 static int read_key(void)
 {
-    char bytes[16];
-    ssize_t n = read(STDIN_FILENO, bytes, 1);
+    ssize_t n = read(STDIN_FILENO, typed.bytes, sizeof typed.bytes);
     if (n == 0)
         return LANE_KEY_GONE; // poll said there was something: an end
     if (n < 0)
         return errno == EINTR || errno == EAGAIN ? LANE_KEY_NONE : LANE_KEY_GONE;
-    if (bytes[0] != '\033')
-        return (unsigned char)bytes[0];
-    // the rest of an escape sequence comes along with it
-    n = read(STDIN_FILENO, bytes, sizeof bytes - 1);
-    bytes[n > 0 ? n : 0] = '\0';
-    return escape_key(bytes);
+    typed.at = 0;
+    typed.len = (size_t)n;
+    return next_typed();
 }
 
 int lane_terminal_key(bus_span timeout)
 {
+    if (typed.at < typed.len && !stop_asked && !resized)
+        return next_typed();
     struct pollfd in = {.fd = STDIN_FILENO, .events = POLLIN};
     int ms = timeout.ns > 0 ? (int)((timeout.ns + 999999) / 1000000) : 0;
     int n = stop_asked || resized ? 0 : poll(&in, 1, ms);
