@@ -90,6 +90,14 @@ const char *work_cell_scenario(const work_cell *c)
     return c->scenario;
 }
 
+static bool runs(const work_cell *c, const char *worker)
+{
+    for (uint32_t i = 0; i < c->plan.worker_count; i++)
+        if (strcmp(c->plan.workers[i].name, worker) == 0)
+            return true;
+    return false;
+}
+
 // Tells of each worker of the runtime; `only` NULL: all.
 static void tell(work_cell *c, const char *only, const char *state, const char *type,
                  const char *error)
@@ -116,6 +124,17 @@ static const char *text(const json_t *object, const char *key)
     return value ? value : "";
 }
 
+// Long words are cut, but no character is: they go into events.
+static void keep_error(work_cell *c, const char *words)
+{
+    size_t len = strlen(words);
+    if (len >= sizeof c->error)
+        for (len = sizeof c->error - 1; len && ((unsigned char)words[len] & 0xc0) == 0x80;)
+            len--;
+    memcpy(c->error, words, len);
+    c->error[len] = '\0';
+}
+
 static void on_online(work_cell *c)
 {
     if (c->state == WORK_CELL_STARTING)
@@ -135,13 +154,16 @@ static void on_message(void *ctx, const json_t *message)
         on_online(c);
         return;
     }
-    snprintf(c->error, sizeof c->error, "%s", text(message, "error"));
+    keep_error(c, text(message, "error"));
     c->waits = strcmp(state, "waits") == 0;
     if (c->waits) {
         if (!waited)
             tell(c, NULL, "degraded", "waits", c->error);
         return;
     }
+    // Workers' code may write there too: an input of a worker that is none could never be set aside.
+    if (!runs(c, text(message, "worker")))
+        return;
     snprintf(c->retry_worker, sizeof c->retry_worker, "%s", text(message, "worker"));
     if (strcmp(state, "retry") == 0) {
         c->told_retry = true;
@@ -244,7 +266,7 @@ static void on_exit_of(void *ctx, int status)
     } else if (WIFEXITED(status) && WEXITSTATUS(status) == WORK_EXIT_FAILED) {
         c->state = WORK_CELL_FAILED;
         c->settled = true;
-        tell(c, c->retry_worker, "failed", "load", c->error);
+        tell(c, *c->retry_worker ? c->retry_worker : NULL, "failed", "load", c->error);
     } else {
         after_death(c, status, busy, seq);
     }
@@ -269,6 +291,7 @@ static void start(work_cell *c)
                             .on_exit = on_exit_of,
                             .ctx = c};
     c->told_retry = c->overrun = c->waits = false;
+    c->retry_worker[0] = '\0';
     c->started_at = bus_now_mono();
     c->restarts++;
     if (work_child_start(&c->child, &opts)) {
@@ -464,9 +487,5 @@ void work_cell_measure(work_cell *c)
 
 bool work_cell_has(const work_cell *c, const char *worker)
 {
-    for (uint32_t i = 0; i < c->plan.worker_count; i++) {
-        if (strcmp(c->plan.workers[i].name, worker) == 0)
-            return c->wanted || c->child;
-    }
-    return false;
+    return (c->wanted || c->child) && runs(c, worker);
 }
