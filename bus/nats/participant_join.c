@@ -77,6 +77,13 @@ bool bus_part_record_read(replay_record *out, bus_view value)
     return *out->runid && *out->stream && *out->state;
 }
 
+// The owner is told of another run and begins anew: should the one to go on in come back (a store that went back), it is
+// one like any other.
+static void forget_resumed(bus_participant *part)
+{
+    part->resume_run[0] = '\0';
+}
+
 // A run of which we had finished a part ended while we were away, or one for which we waited was over before we
 // had joined it: there is nothing to join, but all or the rest is owed, from the source.
 static void take_part_without_join(bus_participant *part)
@@ -91,6 +98,8 @@ static void take_part_without_join(bus_participant *part)
     bus_part_drop(part);
     if (bus_proof_join(part->proof, &run, bus_machine_mono()))
         return;
+    if (!resumed)
+        forget_resumed(part);
     snprintf(part->run, sizeof part->run, "%s", part->record.runid);
     snprintf(part->stream, sizeof part->stream, "%s", part->record.stream);
     part->state = PART_PLAYING;
@@ -213,6 +222,8 @@ static bus_err accept_join(bus_participant *part, const json_t *answer)
     bus_err err = bus_proof_join(part->proof, &run, bus_machine_mono());
     if (err)
         return err;
+    if (!resumed)
+        forget_resumed(part);
     snprintf(part->run, sizeof part->run, "%s", runid);
     part->state = PART_PLAYING;
     if (fresh) {

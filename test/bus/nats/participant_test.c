@@ -321,6 +321,37 @@ static void take_until_end(taker *t)
             nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 }
 
+Test(participant, begins_anew_with_a_run_that_it_was_to_go_on_in_when_that_comes_back_after_another)
+{
+    taker t = {.last = 5};
+    char first[BUS_UUID_TEXT];
+    given_a_recorded_stream(20);
+    given_a_replay(10);
+    memcpy(first, replay.run, sizeof first);
+    replay_play_up_to(20);
+    replay_write_record("finished", 21);
+    bus_participant_opts opts = {
+        .selector = REPLAY_SELECTOR, .name = "p", .resume_run = first, .resume_after = 5};
+    test_ok(bus_participant_open(&t.part, replay.conn, &opts));
+    take_until_end(&t);
+    cr_assert_eq(t.events, 15);
+    cr_assert_eq(t.runs, 0);
+    replay_begin_run(1, "running");
+    replay_play_up_to(20);
+    replay_write_record("finished", 21);
+    t.ends = 0;
+    take_until_end(&t);
+    cr_assert_eq(t.events, 20);
+    cr_assert_eq(t.runs, 1);
+    memcpy(replay.run, first, sizeof first); // the bucket went back
+    replay_write_record("finished", 21);
+    t.ends = 0;
+    take_until_end(&t);
+    cr_assert_eq(t.events, 20, "from its beginning");
+    cr_assert_eq(t.runs, 2);
+    bus_participant_close(t.part);
+}
+
 Test(participant, gets_a_run_that_began_and_ended_before_it_had_joined)
 {
     taker t;
