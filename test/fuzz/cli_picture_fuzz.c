@@ -1,15 +1,10 @@
 // What `lane top` makes of the whole system, whatever the broker and the daemons say of themselves: streams, connections,
 // replays, workers, health and figures, twice, so that there are rates. The picture is JSON, and on the screen it is
 // lines that fit, without a character that a terminal would take for more than itself.
-#include <inttypes.h>
-
 #include "cli/meter.h"
 #include "cli/picture.h"
 #include "cli/screen.h"
-#include "played_bus.h"
-
-static char consumer[64]; // of the watch that reads a bucket just now
-static uint64_t deliveries;
+#include "played_bucket.h"
 
 // --- lanes: none; they are counted on a thread of its own ---------------------------------------------------
 
@@ -45,36 +40,6 @@ void lane_meter_close(lane_meter *meter)
 void lane_family_of(char out[LANE_FAMILY_CAP], bus_view subject)
 {
     (void)bus_view_copy(subject, out, LANE_FAMILY_CAP);
-}
-
-// --- what is delivered --------------------------------------------------------------------------------------
-
-// An entry of the bucket that is read, or an answer to $SRV.STATS: a byte, a length, and the bytes.
-static void deliver_next(void)
-{
-    static const char create[] = "$JS.API.CONSUMER.CREATE.";
-    static const char *const keys[] = {"$KV.workers.sc.bt1.sma", "$KV.connections.binance.1",
-                                       "$KV.workers.sc.bt1.sma.state", "$KV.x"};
-    char reply[160];
-    if (!input.left)
-        return;
-    uint8_t how = byte();
-    bus_view payload = bytes_of(byte() | (size_t)(byte() & 3) << 8);
-    const char *name = strrchr(played.subject, '.');
-    if (strncmp(played.subject, create, sizeof create - 1) != 0) {
-        if (how & 7)
-            deliver(BUS_VIEW("_INBOX.x"), (bus_view){0}, (bus_view){0}, payload);
-        return;
-    }
-    if (strcmp(consumer, name + 1) != 0) {
-        snprintf(consumer, sizeof consumer, "%s", name + 1);
-        deliveries = 0;
-    }
-    deliveries++;
-    snprintf(reply, sizeof reply,
-             "$JS.ACK.KV_b.%s.1.%" PRIu64 ".%" PRIu64 ".1700000000000000000.%d", consumer,
-             deliveries, deliveries, how & 1);
-    deliver(bus_view_of(keys[how >> 1 & 3]), bus_view_of(reply), (bus_view){0}, payload);
 }
 
 // --- what is drawn ------------------------------------------------------------------------------------------
@@ -121,7 +86,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!play_open(data, size))
         return 0;
     play_more = deliver_next;
-    consumer[0] = '\0';
+    bucket.consumer[0] = '\0';
     demand(lane_painter_open(&painter, &cli, NULL, 0) == BUS_OK);
     paint(painter);
     paint(painter);

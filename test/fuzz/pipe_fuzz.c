@@ -1,6 +1,6 @@
 // Bytes of a broker through a socket, cut as the first byte says, and what is asked of the messages in them: headers,
 // the event, the place in a stream, the entry of a bucket. The messages are those that stand in the bytes read at
-// once, and each lives until it is released.
+// once, and each lives until it is released. The bytes are also what a broker greets with.
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -8,17 +8,14 @@
 
 #include "bus/base/log.h"
 #include "bus/nats/conn_impl.h"
+#include "bus/nats/info.h"
 #include "bus/nats/kv_impl.h"
 #include "bus/nats/pull.h"
 #include "bus/nats/watermark.h"
 
-enum { HELD_MAX = 64, PAYLOAD_MAX = 2048 };
+#include "played_peer.h"
 
-static void demand(bool ok)
-{
-    if (!ok)
-        abort();
-}
+enum { HELD_MAX = 64, PAYLOAD_MAX = 2048 };
 
 typedef struct {
     uint64_t count, sum;
@@ -132,6 +129,17 @@ static void play(bus_pipe *pipe, int peer, bus_view bytes, size_t step, met *m)
     }
 }
 
+static void greet(bus_view bytes)
+{
+    bus_broker_info info = {.broker = 0};
+    peer_says = bytes;
+    if (bytes.len == 0 || bytes.ptr[0] != 'I') // all else is no greeting from its first letter on
+        return;
+    if (bus_broker_peek(&info, "nats://127.0.0.1:4222", BUS_SPAN_S(1)) == BUS_OK)
+        demand(strlen(info.version) < sizeof info.version &&
+               info.broker == bus_broker_version(info.version));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -143,6 +151,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     bus_log_init("fuzz", BUS_LOG_ERROR, BUS_LOG_TEXT);
     demand(bus_pipe_open(&pipe, ends[0], PAYLOAD_MAX) == BUS_OK);
     bus_view bytes = {(const char *)data + 1, size - 1};
+    greet(bytes);
     bool sound = expected(&want, bytes);
     play(pipe, ends[1], bytes, data[0] ? data[0] * (size_t)7 : size, &got);
     demand(bus_pipe_down(pipe) == !sound);

@@ -16,23 +16,35 @@
 #include "bus/nats/conn_impl.h"
 #include "input.h"
 
-enum { PLAYED_MSGS = 64, PLAYED_FRAME = 8192 };
+enum { PLAYED_MSGS = 64, PLAYED_FRAME = 8192, PLAYED_SUBS = 16, PLAYED_ANY = -1 };
 
 static struct {
     bus_pipe *pipe;
     int ends[2];
-    bus_msg *in[PLAYED_MSGS]; // for the subscription
-    size_t in_at, in_len;
+    struct {
+        bus_msg *msg;
+        int to; // number of the subscription, PLAYED_ANY: whichever is read next
+    } in[PLAYED_MSGS];
+    size_t in_len;
+    struct {
+        bus_sub sub;
+        char subject[128]; // "": closed
+    } subs[PLAYED_SUBS];
     bus_pipe_msg *made;
     int64_t now_ns;
     uint32_t epoch;
     bool down;
-    char subject[BUS_SUBJECT_BUF], reply[128],
-        inbox[128]; // of the last publication; of the subscription
+    char subject[BUS_SUBJECT_BUF], reply[128]; // of the last publication
+    const bus_header_pair *headers;            // of the request or publication at hand
+    size_t header_count;
 } played;
 
 // Called when nothing is left to be read; may deliver. NULL: nothing more comes.
 static void (*play_more)(void);
+// Called with every publication; may deliver. NULL: nobody listens.
+static void (*play_published)(const char *subject, const char *reply, bus_view payload);
+// Answers a request (*answer NULL: nobody does); false, and NULL: the next bytes are the answer.
+static bool (*play_answer)(const char *subject, bus_view payload, bus_msg **answer);
 
 static void on_made(void *ctx, uint64_t sid, bus_pipe_msg *msg)
 {
@@ -76,16 +88,37 @@ static bus_msg *message(bus_view subject, bus_view reply, bus_view headers, bus_
     return bus_msg_of_pipe(played.made);
 }
 
-static inline void deliver(bus_view subject, bus_view reply, bus_view headers, bus_view payload)
+static inline void deliver_to(int sub, bus_view subject, bus_view reply, bus_view headers,
+                              bus_view payload)
 {
     bus_msg *msg = played.in_len < PLAYED_MSGS ? message(subject, reply, headers, payload) : NULL;
-    if (msg)
-        played.in[played.in_len++] = msg;
+    if (!msg)
+        return;
+    played.in[played.in_len].msg = msg;
+    played.in[played.in_len++].to = sub;
+}
+
+static inline void deliver(bus_view subject, bus_view reply, bus_view headers, bus_view payload)
+{
+    deliver_to(PLAYED_ANY, subject, reply, headers, payload);
+}
+
+// The number of the newest subscription that takes this subject, or a number of none.
+static inline int sub_of(bus_view subject)
+{
+    for (int i = PLAYED_SUBS - 1; i >= 0; i--)
+        if (*played.subs[i].subject &&
+            bus_subject_match(bus_view_of(played.subs[i].subject), subject))
+            return i;
+    return PLAYED_SUBS;
 }
 
 static bool play_open(const uint8_t *data, size_t size)
 {
     memset(&played, 0, sizeof played);
+    play_more = NULL;
+    play_published = NULL;
+    play_answer = NULL;
     input.bytes = data;
     input.left = size;
     played.now_ns = 1000000000000;
@@ -100,8 +133,8 @@ static bool play_open(const uint8_t *data, size_t size)
 
 static void play_close(void)
 {
-    while (played.in_at < played.in_len)
-        bus_msg_release(played.in[played.in_at++]);
+    while (played.in_len)
+        bus_msg_release(played.in[--played.in_len].msg);
     bus_pipe_close(played.pipe);
     close(played.ends[0]);
     close(played.ends[1]);
@@ -158,13 +191,16 @@ bus_err __wrap_bus_publish(bus_conn *conn, const char *subject, const char *repl
                            const bus_header_pair *headers, size_t count, bus_view payload)
 {
     (void)conn;
-    (void)headers;
-    (void)count;
-    (void)payload;
+    played.headers = headers;
+    played.header_count = count;
     snprintf(played.subject, sizeof played.subject, "%s", subject);
     if (reply)
         snprintf(played.reply, sizeof played.reply, "%s", reply);
-    return played.down ? bus_fail(BUS_EUNAVAILABLE, "down") : BUS_OK;
+    if (played.down)
+        return bus_fail(BUS_EUNAVAILABLE, "down");
+    if (play_published)
+        play_published(subject, reply ? reply : "", payload);
+    return BUS_OK;
 }
 
 // Kinds: nobody answers, no answer in time, headers and a body, a body alone. Then a length each, and the bytes.
@@ -174,12 +210,13 @@ bus_err __wrap_bus_request(bus_conn *conn, const char *subject, const bus_header
                            size_t count, bus_view payload, bus_span timeout, bus_msg **reply)
 {
     (void)conn;
-    (void)headers;
-    (void)count;
-    (void)payload;
     (void)timeout;
-    uint8_t kind = input.left ? byte() % 8 : 0;
+    played.headers = headers;
+    played.header_count = count;
     snprintf(played.subject, sizeof played.subject, "%s", subject);
+    if (play_answer && play_answer(subject, payload, reply))
+        return *reply ? BUS_OK : bus_fail(BUS_EUNAVAILABLE, "'%s' is not answered", subject);
+    uint8_t kind = input.left ? byte() % 8 : 0;
     if (kind < 2)
         return bus_fail(kind ? BUS_ETIMEOUT : BUS_EUNAVAILABLE, "'%s' is not answered", subject);
     bus_view head = {0}, body;
@@ -193,40 +230,73 @@ bus_err __wrap_bus_request(bus_conn *conn, const char *subject, const bus_header
 bus_err __wrap_bus_sub_open(bus_sub **out, bus_conn *conn, const bus_sub_opts *opts);
 bus_err __wrap_bus_sub_open(bus_sub **out, bus_conn *conn, const bus_sub_opts *opts)
 {
-    static bus_sub one;
-    (void)conn;
-    snprintf(played.inbox, sizeof played.inbox, "%s", opts->subject);
-    *out = &one;
+    int i = 0;
+    while (i < PLAYED_SUBS && *played.subs[i].subject)
+        i++;
+    demand(i < PLAYED_SUBS);
+    snprintf(played.subs[i].subject, sizeof played.subs[i].subject, "%s", opts->subject);
+    played.subs[i].sub.conn = conn;
+    *out = &played.subs[i].sub;
     return BUS_OK;
+}
+
+static int number_of_sub(const bus_sub *sub)
+{
+    int i = 0;
+    while (&played.subs[i].sub != sub)
+        i++;
+    return i;
 }
 
 void __wrap_bus_sub_close(bus_sub *sub);
 void __wrap_bus_sub_close(bus_sub *sub)
 {
-    (void)sub;
+    if (!sub)
+        return;
+    int number = number_of_sub(sub);
+    *played.subs[number].subject = '\0';
+    for (size_t i = 0; i < played.in_len;) {
+        if (played.in[i].to != number) {
+            i++;
+            continue;
+        }
+        bus_msg_release(played.in[i].msg);
+        memmove(&played.in[i], &played.in[i + 1], (--played.in_len - i) * sizeof *played.in);
+    }
+}
+
+// Where the next message for a subscription stands in the queue; its end: there is none.
+static size_t next_for(const bus_sub *sub)
+{
+    size_t i = 0;
+    int number = number_of_sub(sub);
+    while (i < played.in_len && played.in[i].to != PLAYED_ANY && played.in[i].to != number)
+        i++;
+    return i;
 }
 
 bool __wrap_bus_sub_wait(bus_sub *sub, bus_span timeout);
 bool __wrap_bus_sub_wait(bus_sub *sub, bus_span timeout)
 {
-    (void)sub;
     played.now_ns += timeout.ns;
-    return played.in_at < played.in_len;
+    return next_for(sub) < played.in_len;
 }
 
 bus_msg *__wrap_bus_sub_next(bus_sub *sub, bus_span timeout);
 bus_msg *__wrap_bus_sub_next(bus_sub *sub, bus_span timeout)
 {
-    (void)sub;
-    if (played.in_at == played.in_len) {
-        played.in_at = played.in_len = 0;
-        if (play_more)
-            play_more();
+    size_t at = next_for(sub);
+    if (at == played.in_len && play_more) {
+        play_more();
+        at = next_for(sub);
     }
-    if (played.in_at < played.in_len)
-        return played.in[played.in_at++];
-    played.now_ns += timeout.ns;
-    return NULL;
+    if (at == played.in_len) {
+        played.now_ns += timeout.ns;
+        return NULL;
+    }
+    bus_msg *msg = played.in[at].msg;
+    memmove(&played.in[at], &played.in[at + 1], (--played.in_len - at) * sizeof *played.in);
+    return msg;
 }
 
 #endif
