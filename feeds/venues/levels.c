@@ -51,18 +51,21 @@ static bus_err grow(feed_levels *levels)
 
 // --- finding -----------------------------------------------------------------------------------------
 
-// First index of [low, high) whose key is not below `key`, or high. Halves without a branch: what would be
-// guessed is as often wrong as right.
+// First index of [low, high) whose key is not below `key`, or high. Halves without a branch (what would be guessed is
+// as often wrong as right) until few are left: each half waits for the one before, the few are compared side by side.
 static uint32_t halve(const feed_levels *levels, uint32_t low, uint32_t high, int64_t key)
 {
     const feed_place *at = levels->place + low;
     uint32_t left = high - low;
-    while (left > 1) {
+    while (left > NEAR) {
         uint32_t half = left / 2;
         at += at[half - 1].key < key ? half : 0;
         left -= half;
     }
-    return (uint32_t)(at - levels->place) + (left == 1 && at->key < key);
+    uint32_t passed = 0;
+    for (uint32_t i = 0; i < left; i++)
+        passed += at[i].key < key;
+    return (uint32_t)(at - levels->place) + passed;
 }
 
 static uint32_t find_far(const feed_levels *levels, uint32_t at, int64_t key)
@@ -70,7 +73,7 @@ static uint32_t find_far(const feed_levels *levels, uint32_t at, int64_t key)
     if (levels->count == 0) // and there may be no place at all yet
         return 0;
     const feed_place *place = levels->place;
-    uint32_t step = 4;
+    uint32_t step = NEAR;
     if (at == levels->count || place[at].key >= key) {
         while (at >= step && place[at - step].key >= key) {
             at -= step;
