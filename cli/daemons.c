@@ -74,7 +74,9 @@ static void keep_answer(lane_daemons *d, bus_view payload)
 
 bus_err lane_daemons_ask(lane_daemons *d)
 {
-    bus_err err = bus_publish(d->conn, "$SRV.STATS", d->inbox_name, NULL, 0, (bus_view){0});
+    static const char subject[] = "$SRV.STATS";
+    uint64_t denials = bus_conn_denials(d->conn);
+    bus_err err = bus_publish(d->conn, subject, d->inbox_name, NULL, 0, (bus_view){0});
     bus_msg *msg;
     while (!err && (msg = bus_sub_next(d->inbox, BUS_SPAN_MS(ANSWER_WAIT_MS / 3)))) {
         bool nobody = bus_msg_no_responders(msg);
@@ -84,7 +86,7 @@ bus_err lane_daemons_ask(lane_daemons *d)
         if (nobody)
             break;
     }
-    return err;
+    return err ? err : bus_conn_denied(d->conn, subject, denials);
 }
 
 // --- rows ----------------------------------------------------------------------------------------------

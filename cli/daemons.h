@@ -9,7 +9,8 @@
 
 typedef struct lane_daemons lane_daemons;
 bus_err lane_daemons_open(lane_daemons **out, bus_conn *conn);
-// lane_daemons_ask asks everybody, and takes the answers that have come; the first time it waits for them.
+// lane_daemons_ask asks everybody, and takes the answers that have come; the first time it waits for them. BUS_EPERM:
+// this user may not ask.
 bus_err lane_daemons_ask(lane_daemons *daemons);
 // lane_daemons_rows adds a row a daemon, and one for each of its latencies that was ever measured.
 void lane_daemons_rows(lane_daemons *daemons, json_t *rows, json_t *latencies);

@@ -29,6 +29,7 @@ struct lane_meter {
     bus_conn *conn;
     char *subject[LANE_METER_SUBJECTS_MAX];
     bus_sub *sub[LANE_METER_SUBJECTS_MAX];
+    bool denied[LANE_METER_SUBJECTS_MAX]; // guarded by lock
     size_t subjects;
     pthread_t thread;
     bool running;
@@ -164,14 +165,18 @@ static void close_subs(lane_meter *m)
     }
 }
 
+static bus_err open_sub(lane_meter *m, size_t i)
+{
+    bus_sub_opts opts = {
+        .subject = m->subject[i], .pending_max = LANE_METER_MESSAGES_MAX, .wake = {on_news, m}};
+    return bus_sub_open(&m->sub[i], m->conn, &opts);
+}
+
 static bus_err open_subs(lane_meter *m)
 {
     bus_err err = BUS_OK;
-    for (size_t i = 0; i < m->subjects && !err; i++) {
-        bus_sub_opts opts = {
-            .subject = m->subject[i], .pending_max = LANE_METER_MESSAGES_MAX, .wake = {on_news, m}};
-        err = bus_sub_open(&m->sub[i], m->conn, &opts);
-    }
+    for (size_t i = 0; i < m->subjects && !err; i++)
+        err = open_sub(m, i);
     return err;
 }
 
@@ -227,6 +232,26 @@ static void wait_news(lane_meter *m)
     pthread_mutex_unlock(&m->lock);
 }
 
+// Who may not listen to all decisions may still listen to those of LIVE (access.md, "Users").
+static void look_at_denials(lane_meter *m)
+{
+    static const char all[] = "sc.>", live[] = "sc.LIVE.>";
+    for (size_t i = 0; i < m->subjects; i++) {
+        if (!m->sub[i] || !bus_sub_denied(m->sub[i]))
+            continue;
+        bool narrower = strcmp(m->subject[i], all) == 0;
+        bus_sub_close(m->sub[i]);
+        m->sub[i] = NULL;
+        pthread_mutex_lock(&m->lock);
+        if (narrower)
+            memcpy(m->subject[i], live, sizeof live);
+        m->denied[i] = !narrower;
+        pthread_mutex_unlock(&m->lock);
+        if (narrower)
+            open_sub(m, i);
+    }
+}
+
 static void *listen_thread(void *ctx)
 {
     lane_meter *m = ctx;
@@ -237,6 +262,7 @@ static void *listen_thread(void *ctx)
         if (closing)
             return NULL;
         drain(m);
+        look_at_denials(m);
         keep_budget(m);
         wait_news(m);
     }
@@ -266,6 +292,16 @@ static lane_family read_family(family *f)
     return out;
 }
 
+// Holds the lock.
+static void name_denied(const lane_meter *m, char *out, size_t cap)
+{
+    size_t len = 0;
+    out[0] = '\0';
+    for (size_t i = 0; i < m->subjects; i++)
+        if (m->denied[i] && len < cap)
+            len += (size_t)snprintf(out + len, cap - len, "%s%s", len ? ", " : "", m->subject[i]);
+}
+
 bus_err lane_meter_take(lane_meter *m, lane_reading *out)
 {
     lane_family *list = calloc(LANE_METER_FAMILIES_MAX, sizeof *list);
@@ -282,6 +318,7 @@ bus_err lane_meter_take(lane_meter *m, lane_reading *out)
                           .elapsed_s = (double)(now.ns - m->taken.ns) / SECOND_NS,
                           .listened_s = (double)m->listened_ns / SECOND_NS,
                           .lost = m->lost};
+    name_denied(m, out->denied, sizeof out->denied);
     for (size_t i = 0; i < m->count; i++)
         list[i] = read_family(m->families[i]);
     m->taken = now;
@@ -293,6 +330,17 @@ bus_err lane_meter_take(lane_meter *m, lane_reading *out)
 }
 
 // --- life ---------------------------------------------------------------------------------------------
+
+// With room for a narrower one.
+static char *copy_subject(const char *subject)
+{
+    enum { ROOM = 16 };
+    size_t len = strlen(subject);
+    char *copy = malloc(len + ROOM);
+    if (copy)
+        memcpy(copy, subject, len + 1);
+    return copy;
+}
 
 bus_err lane_meter_open(lane_meter **out, bus_conn *conn, const char *const *subjects, size_t count)
 {
@@ -306,7 +354,7 @@ bus_err lane_meter_open(lane_meter **out, bus_conn *conn, const char *const *sub
                                                              count, LANE_METER_SUBJECTS_MAX)
                                                   : BUS_OK;
     for (size_t i = 0; i < count && !err; i++, m->subjects++)
-        if (!(m->subject[i] = strdup(subjects[i])))
+        if (!(m->subject[i] = copy_subject(subjects[i])))
             err = bus_fail(BUS_ENOMEM, "meter");
     if (!err)
         err = open_subs(m);

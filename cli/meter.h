@@ -29,6 +29,8 @@ typedef struct {
     size_t count;
     double elapsed_s, listened_s; // since the last take
     uint64_t lost;                // messages that came too fast for us, since the last take
+    char denied
+        [LANE_FAMILY_CAP]; // subjects that this user may not listen to: "act.>, hyp.>"; "": none
 } lane_reading;
 
 typedef struct lane_meter lane_meter;

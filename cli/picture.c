@@ -24,9 +24,11 @@ struct lane_painter {
 // A part of the picture that could not be had says why, in place of its rows.
 static void put_part(json_t *picture, const char *name, json_t *rows, bus_err err)
 {
+    // Which of the questions was refused is what counts, not who asked it.
+    const char *why = bus_err_text(), *refused = strstr(why, "not permitted: ");
     if (err && err != BUS_ENOTFOUND) {
         json_t *errors = json_object_get(picture, "errors");
-        json_object_set_new(errors, name, json_string(bus_err_text()));
+        json_object_set_new(errors, name, json_string(err == BUS_EPERM && refused ? refused : why));
     }
     json_object_set_new(picture, name, rows);
 }
@@ -57,7 +59,8 @@ static bus_err add_lanes(lane_painter *p, json_t *picture)
                       "lag_worst_ms", lag_ms(f->lag_worst_ns), "idle_s", idle_s > 0 ? idle_s : 0));
     }
     free(r.family);
-    json_object_set_new(picture, "lanes", rows);
+    put_part(picture, "lanes", rows,
+             *r.denied ? bus_fail(BUS_EPERM, "not permitted: %s", r.denied) : BUS_OK);
     // Not all of the time was listened to: the rates are right, but of a sample.
     json_object_set_new(picture, "sampled", json_boolean(r.listened_s < 0.9 * r.elapsed_s));
     json_object_set_new(picture, "lost", json_integer((json_int_t)r.lost));

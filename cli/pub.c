@@ -163,10 +163,11 @@ static bus_err check_gate(lane_cli *cli, const char *subject)
         answer = bus_registry_allow(registry, bus_view_of(subject));
         if (answer != BUS_REGISTRY_UNKNOWN)
             break;
+        err = bus_conn_denied(cli->conn, "$JS.API.STREAM.INFO.KV_scenarios", 0);
         usleep(20000);
     }
     if (!err)
-        err = bus_registry_err(answer);
+        err = bus_registry_err(answer); // with the words of the last answer
     bus_registry_close(registry);
     return err;
 }
@@ -209,10 +210,13 @@ static bus_err send_event(lane_cli *cli, const char *subject, const draft *d, bu
     if (!err && stream[0])
         return send_recorded(cli, subject, d, payload, answer);
     bus_header_pair header = {"Content-Type", BUS_CONTENT_MSGPACK};
+    uint64_t denials = bus_conn_denials(cli->conn);
     if (!err)
         err = bus_publish(cli->conn, subject, NULL, &header, 1, payload);
     if (!err)
         err = bus_conn_flush(cli->conn, cli->timeout);
+    if (!err)
+        err = bus_conn_denied(cli->conn, subject, denials);
     if (!err)
         *answer = json_pack("{s:s,s:s}", "subject", subject, "stream", "");
     return err;

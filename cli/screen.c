@@ -315,28 +315,40 @@ static void put_head(lane_page *p, const lane_view *view, const json_t *picture)
     }
 }
 
-static int put_errors(lane_page *p, const json_t *picture)
+static void put_trouble(lane_page *p, const char *title, const char *why)
 {
-    const char *part;
-    json_t *why;
-    int lines = 0;
     char line[LANE_LINE_CAP], plain[LANE_LINE_CAP];
-    json_object_foreach (json_object_get(picture, "errors"), part, why) {
-        lane_units_plain(plain, sizeof plain, json_string_value(why));
-        snprintf(line, sizeof line, "%s: %.1900s", part, plain);
-        lane_page_line(p, LANE_RED, line);
-        lines++;
-    }
-    return lines;
+    lane_units_plain(plain, sizeof plain, why);
+    snprintf(line, sizeof line, "%s: %.1900s", title, plain);
+    lane_page_line(p, LANE_RED, line);
 }
 
-static void put_section(lane_page *p, int which, const block *part, int skip)
+static const char *trouble_of(const json_t *picture, const char *field)
+{
+    return json_string_value(json_object_get(json_object_get(picture, "errors"), field));
+}
+
+// What could not be had stands where it would; of a part that was had in part, in front of everything.
+static void put_errors(lane_page *p, const json_t *picture)
+{
+    for (int i = 0; i < SECTIONS; i++) {
+        const char *why = trouble_of(picture, sections[i].field);
+        if (why && json_array_size(json_object_get(picture, sections[i].field)) > 0)
+            put_trouble(p, sections[i].title, why);
+    }
+}
+
+static void put_section(lane_page *p, int which, const block *part, const char *trouble, int skip)
 {
     const section *s = &sections[which];
     lane_table_column columns[LANE_COLUMNS_MAX];
     char line[128];
     lane_table t;
     int total = part->wanted;
+    if (total == 0 && trouble) {
+        put_trouble(p, s->title, trouble);
+        return;
+    }
     if (total == 0) {
         snprintf(line, sizeof line, "%s: %s", s->title, s->nothing);
         lane_page_line(p, LANE_DIM, line);
@@ -362,7 +374,8 @@ static void put_sections(lane_page *p, const lane_view *view, const json_t *pict
     for (int i = 0; i < SECTIONS; i++) {
         parts[i].rows = rows_of(picture, i, view);
         parts[i].wanted = (int)json_array_size(parts[i].rows);
-        parts[i].shown = (parts[i].wanted || sections[i].nothing) &&
+        const char *trouble = trouble_of(picture, sections[i].field);
+        parts[i].shown = (parts[i].wanted || sections[i].nothing || trouble) &&
                          json_object_get(picture, sections[i].field) &&
                          (!view->only || view->only == i + 1);
     }
@@ -374,7 +387,7 @@ static void put_sections(lane_page *p, const lane_view *view, const json_t *pict
         if (parts[i].shown && blank)
             lane_page_line(p, "", "");
         if (parts[i].shown)
-            put_section(p, i, &parts[i], skip);
+            put_section(p, i, &parts[i], trouble_of(picture, sections[i].field), skip);
     }
     for (int i = 0; i < SECTIONS; i++)
         json_decref(parts[i].rows);

@@ -12,6 +12,7 @@ bus_err lane_services_ask(lane_cli *cli, const char *verb, const char *name, jso
     snprintf(subject, sizeof subject, "$SRV.%s%s%s", verb, name ? "." : "", name ? name : "");
     if (!err)
         err = bus_sub_open(&sub, cli->conn, &(bus_sub_opts){.subject = inbox});
+    uint64_t denials = bus_conn_denials(cli->conn);
     if (!err)
         err = bus_publish(cli->conn, subject, inbox, NULL, 0, (bus_view){0});
     json_t *list = json_array();
@@ -29,6 +30,8 @@ bus_err lane_services_ask(lane_cli *cli, const char *verb, const char *name, jso
         bus_msg_release(msg);
     }
     bus_sub_close(sub);
+    if (!err && json_array_size(list) == 0)
+        err = bus_conn_denied(cli->conn, subject, denials);
     if (err)
         json_decref(list);
     else

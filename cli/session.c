@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "bus/base/log.h"
 #include "bus/base/secrets.h"
 
 static volatile sig_atomic_t interrupted;
@@ -47,6 +48,7 @@ int lane_session_run(const lane_verb *verb, int argc, char **argv)
         return 0;
     }
     cli.json = lane_args_has(&cli.args, "json");
+    bus_log_init("lane", BUS_LOG_ERROR, BUS_LOG_TEXT); // what went wrong is the verb's to say
     const char *timeout = getenv("TRADELANE_TIMEOUT");
     err = lane_opt_span(&cli, "timeout", timeout && *timeout ? timeout : "5s", &cli.timeout);
     if (err)

@@ -125,7 +125,7 @@ static bus_err drain(output *out, const source *sources, int count)
 {
     bus_span timeout = count == 1 ? BUS_SPAN_MS(100) : BUS_SPAN_MS(10);
     for (int i = 0; i < count; i++) {
-        bus_err err = BUS_OK;
+        bus_err err = sources[i].sub ? bus_sub_denied(sources[i].sub) : BUS_OK;
         if (sources[i].sub)
             drain_live(out, sources[i].sub, timeout);
         else
@@ -216,15 +216,16 @@ static bool take_part(output *out, bus_participant *part, uint64_t *last, bus_er
     return true;
 }
 
-// A participant waits for its replay, however long: so it says what it waits for.
-static void say_waiting(const lane_cli *cli, const char *selector)
+// A participant waits for its replay, however long: so it says what it waits for, or that it would in vain.
+static bus_err say_waiting(const lane_cli *cli, const char *selector)
 {
     bus_kv_entry entry = {0};
     bus_err err = bus_kv_get(cli->conn, "replays", selector, &entry);
     json_t *record = err ? NULL : lane_json_parse(entry.value);
     const char *state = json_string_value(json_object_get(record, "state"));
-    bool running = state && (strcmp(state, "starting") == 0 || strcmp(state, "running") == 0 ||
-                             strcmp(state, "paused") == 0);
+    bool running = err == BUS_EPERM ||
+                   (state && (strcmp(state, "starting") == 0 || strcmp(state, "running") == 0 ||
+                              strcmp(state, "paused") == 0));
     if (!running)
         fprintf(stderr,
                 "lane sub: no replay runs on '%s'%s%s; waiting for one "
@@ -232,6 +233,7 @@ static void say_waiting(const lane_cli *cli, const char *selector)
                 selector, state ? ", the last one is " : "", state ? state : "", selector);
     json_decref(record);
     bus_kv_entry_release(&entry);
+    return err == BUS_EPERM ? err : BUS_OK;
 }
 
 static bus_err join(output *out, const char *selector)
@@ -245,7 +247,7 @@ static bus_err join(output *out, const char *selector)
                                  .filter_count = (size_t)cli->args.args};
     bus_err err = bus_participant_open(&part, cli->conn, &opts);
     if (!err)
-        say_waiting(cli, selector);
+        err = say_waiting(cli, selector);
     while (!err && wanted_more(out) && take_part(out, part, &last, &err))
         ;
     bus_participant_close(part);

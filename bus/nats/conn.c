@@ -7,7 +7,7 @@
 #include "bus/nats/conn_impl.h"
 #include "bus/nats/counters.h"
 
-enum { BACKOFF_FIRST_MS = 20, BACKOFF_MS_MAX = 2000, FLUSH_MS = 2000 };
+enum { BACKOFF_FIRST_MS = 20, BACKOFF_MS_MAX = 2000, FLUSH_MS = 2000, DENIED_MS = 500 };
 
 bus_conn_opts bus_conn_opts_of(const bus_daemon_settings *settings, const char *name, bus_side side,
                                bus_profile profile)
@@ -31,6 +31,7 @@ static void on_lost(void *ctx)
     bus_gate_lock(&conn->gate);
     bus_gate_signal(&conn->gate);
     bus_gate_unlock(&conn->gate);
+    bus_requests_look(&conn->requests);
 }
 
 static void tell(bus_conn *conn)
@@ -72,6 +73,7 @@ static bus_link *try_connect(bus_conn *conn, bus_conn_state *state)
 {
     bus_link *link = NULL;
     char why[BUS_LINK_WHY] = "";
+    bus_denied_anew(&conn->denied);
     bus_link_result result = bus_link_open(&link, &conn->opts, (bus_wake){on_lost, conn}, why);
     bus_gate_lock(&conn->gate);
     if (result == BUS_LINK_UP && !settle(conn, link)) {
@@ -159,6 +161,15 @@ static void *supervise(void *ctx)
 
 // --- life ---------------------------------------------------------------------------------------------
 
+static void release(bus_conn *conn)
+{
+    bus_denied_release(&conn->denied);
+    bus_requests_release(&conn->requests);
+    bus_gate_release(&conn->gate);
+    bus_link_opts_release(&conn->opts);
+    free(conn);
+}
+
 bus_err bus_conn_open(bus_conn **out, const bus_conn_opts *opts)
 {
     bus_conn *conn = calloc(1, sizeof *conn);
@@ -171,11 +182,12 @@ bus_err bus_conn_open(bus_conn **out, const bus_conn_opts *opts)
     }
     bus_counters_register();
     bus_gate_init(&conn->gate);
+    bus_requests_init(&conn->requests);
+    bus_denied_init(&conn->denied, (bus_wake){bus_requests_look, &conn->requests});
+    conn->opts.denied = &conn->denied;
     snprintf(conn->why, sizeof conn->why, "connecting to %s", conn->opts.opts.url);
     if (pthread_create(&conn->supervisor, NULL, supervise, conn)) {
-        bus_gate_release(&conn->gate);
-        bus_link_opts_release(&conn->opts);
-        free(conn);
+        release(conn);
         return bus_fail(BUS_ENOMEM, "thread of the connection");
     }
     *out = conn;
@@ -186,16 +198,17 @@ void bus_conn_close(bus_conn *conn)
 {
     if (!conn)
         return;
-    bus_conn_flush(conn, BUS_SPAN_S(1)); // closing alone may leave bytes behind in the library
+    if (bus_conn_state_of(conn) ==
+        BUS_CONN_UP) // else there is nothing to be said over the owner's last error
+        bus_conn_flush(conn, BUS_SPAN_S(1)); // closing alone may leave bytes behind in the library
+    bus_requests_stop(&conn->requests);
     bus_owner_release(conn);
     bus_gate_lock(&conn->gate);
     conn->closing = true;
     bus_gate_signal(&conn->gate);
     bus_gate_unlock(&conn->gate);
     pthread_join(conn->supervisor, NULL);
-    bus_gate_release(&conn->gate);
-    bus_link_opts_release(&conn->opts);
-    free(conn);
+    release(conn);
 }
 
 bus_link *bus_conn_link(bus_conn *conn)
@@ -287,6 +300,18 @@ int64_t bus_conn_max_payload(const bus_conn *conn)
     return max;
 }
 
+uint64_t bus_conn_denials(bus_conn *conn)
+{
+    return bus_denied_count(&conn->denied);
+}
+
+bus_err bus_conn_denied(bus_conn *conn, const char *subject, uint64_t since)
+{
+    if (!bus_denied_has(&conn->denied, subject, since))
+        return BUS_OK;
+    return bus_fail(BUS_EPERM, "not permitted: %s", subject);
+}
+
 static bus_err down(bus_conn *conn, const char *what)
 {
     char why[BUS_LINK_WHY];
@@ -303,6 +328,9 @@ bus_err bus_conn_flush(bus_conn *conn, bus_span timeout)
         return bus_owner_flush(conn, timeout) ? BUS_OK : bus_fail(BUS_ETIMEOUT, "flushing");
     }
     natsStatus s = natsConnection_FlushTimeout(link->nc, timeout.ns / 1000000 + 1);
+    const char *words = NULL; // not ours to read: another thread may be writing them
+    if (s == NATS_OK && natsConnection_GetLastError(link->nc, &words) == NATS_NOT_PERMITTED)
+        bus_denied_wait(&conn->denied, BUS_SPAN_MS(DENIED_MS)); // it is on its way to us
     bus_link_unref(link);
     return s == NATS_OK ? BUS_OK : bus_nats_fail(s, "flushing");
 }
@@ -422,43 +450,4 @@ bus_err bus_publish_block(bus_conn *conn, bus_view subject, bus_view reply, bus_
     natsMsg_Destroy(msg);
     bus_link_unref(link);
     return err ? bus_note(err, "publishing") : BUS_OK;
-}
-
-static bus_err nobody(const char *subject)
-{
-    if (strncmp(subject, "$JS.API.", 8) == 0)
-        return bus_fail(BUS_EUNAVAILABLE,
-                        "the broker has no JetStream for us (start it with: nats-server -js); "
-                        "nobody answers on '%s'",
-                        subject);
-    return bus_fail(BUS_EUNAVAILABLE, "nobody answers on '%s'", subject);
-}
-
-bus_err bus_request(bus_conn *conn, const char *subject, const bus_header_pair *headers,
-                    size_t count, bus_view payload, bus_span timeout, bus_msg **reply)
-{
-    bus_link *link = library_link(conn);
-    if (!link)
-        return down(conn, subject);
-    natsMsg *msg = NULL, *answer = NULL;
-    natsStatus s = NATS_OK;
-    bus_err err = check_size(link, bus_view_of(subject), payload);
-    if (err)
-        goto done;
-    s = make(&msg, subject, NULL, headers, count, payload);
-    if (s == NATS_OK)
-        s = natsConnection_RequestMsg(&answer, link->nc, msg, timeout.ns / 1000000 + 1);
-    if (s == NATS_NO_RESPONDERS)
-        err = nobody(subject);
-    else if (s == NATS_TIMEOUT)
-        err = bus_fail(BUS_ETIMEOUT, "no answer on '%s' within %lld ms", subject,
-                       (long long)(timeout.ns / 1000000));
-    else if (s != NATS_OK)
-        err = bus_nats_fail(s, subject);
-    else
-        *reply = (bus_msg *)answer;
-done:
-    natsMsg_Destroy(msg);
-    bus_link_unref(link);
-    return err ? bus_note(err, "request") : BUS_OK;
 }

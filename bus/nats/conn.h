@@ -54,7 +54,14 @@ const char *bus_conn_why(const bus_conn *conn, char *buf, size_t cap);
 // broker version as major*1000000+minor*1000+patch; 0 before the first connection. >= 2.11.0 or REFUSED.
 uint32_t bus_conn_broker(const bus_conn *conn);
 int64_t bus_conn_max_payload(const bus_conn *conn);
-bus_err bus_conn_flush(bus_conn *conn, bus_span timeout); // everything sent has reached the broker
+// bus_conn_flush: everything sent has reached the broker; if it said no to some of it, for the first time on this
+// connection, bus_conn_denied knows.
+bus_err bus_conn_flush(bus_conn *conn, bus_span timeout);
+// The broker says no to a subject after the fact, and refuses nothing else: bus_conn_denials counts how often it did;
+// bus_conn_denied: did it, on this subject of ours (also a wildcard's), since that count was `since`? Then BUS_EPERM,
+// "not permitted: <subject>". What it said about an earlier connection does not count.
+uint64_t bus_conn_denials(bus_conn *conn);
+bus_err bus_conn_denied(bus_conn *conn, const char *subject, uint64_t since);
 // bus_conn_push, OWNER: sends what was published and looks after the connection: call it at the end of each
 // batch and at least each second. The other profiles do that by themselves.
 void bus_conn_push(bus_conn *conn);
@@ -85,7 +92,8 @@ bus_err bus_publish(bus_conn *conn, const char *subject, const char *reply,
 // ended by CR LF; empty: none.
 bus_err bus_publish_block(bus_conn *conn, bus_view subject, bus_view reply, bus_view headers,
                           bus_view payload);
-// bus_request waits for one answer. BUS_EUNAVAILABLE: no responders or down; BUS_ETIMEOUT.
+// bus_request waits for one answer. BUS_EUNAVAILABLE: no responders, down, or lost meanwhile; BUS_ETIMEOUT; BUS_EPERM,
+// at once, when the user may not ask this.
 bus_err bus_request(bus_conn *conn, const char *subject, const bus_header_pair *headers,
                     size_t count, bus_view payload, bus_span timeout, bus_msg **reply);
 
@@ -106,6 +114,8 @@ bus_err bus_sub_open(bus_sub **out, bus_conn *conn,
 bus_msg *bus_sub_next(bus_sub *sub,
                       bus_span timeout);   // NULL: nothing within timeout; the caller releases it
 uint64_t bus_sub_lost(const bus_sub *sub); // dropped so far, here and in the library
+bus_err bus_sub_denied(
+    const bus_sub *sub); // BUS_EPERM: the user may not subscribe to this: nothing will come
 void bus_sub_close(bus_sub *sub);
 
 #endif

@@ -4,7 +4,7 @@
 
 #include "bus/nats/link.h"
 #include "bus/nats/pipe.h"
-#include "bus/nats/wait.h"
+#include "bus/nats/request.h"
 
 struct bus_conn {
     bus_link_opts opts;
@@ -19,6 +19,9 @@ struct bus_conn {
     bool drop;      // the link is to be replaced
     bus_sub *subs;  // linked by next
 
+    bus_denied denied;
+    bus_requests requests;
+
     // BUS_PROFILE_OWNER: the owner's alone
     bus_link *mine; // whose socket the pipe is on; NULL: none
     bus_pipe *pipe;
@@ -31,6 +34,12 @@ bus_link *bus_conn_link(bus_conn *conn);
 // bus_conn_drop has the supervisor replace this link, if it still is the live one. Does not block.
 void bus_conn_drop(bus_conn *conn, bus_link *link);
 
+// A message goes to `route` on the library's thread, which takes it over, instead of to an owner. It may not block, nor
+// close the subscription; none comes after bus_sub_close has returned.
+typedef void (*bus_route_fn)(void *ctx, bus_msg *msg);
+bus_err bus_sub_open_routed(bus_sub **out, bus_conn *conn, const bus_sub_opts *opts,
+                            bus_route_fn route, void *ctx);
+
 struct bus_sub {
     _Atomic int refs; // the owner's, and one for each subscription the library still has
     bus_conn *conn;
@@ -42,6 +51,8 @@ struct bus_sub {
     uint64_t bytes_max;
     bool direct;
     bus_wake wake;
+    bus_route_fn route; // NULL: messages are kept for the owner
+    void *route_ctx;
 
     bus_gate gate; // guards what the library's thread fills
     natsMsg **in;  // [in_cap], in order of arrival

@@ -173,11 +173,13 @@ static void on_closed(natsConnection *nc, void *ctx)
 
 static void on_error(natsConnection *nc, natsSubscription *sub, natsStatus status, void *ctx)
 {
+    (void)nc;
     (void)sub;
-    (void)ctx;
-    const char *words = NULL;
-    if (nc)
-        natsConnection_GetLastError(nc, &words);
+    bus_link *link = ctx;
+    const char *words =
+        nats_GetLastError(NULL); // this error's: the connection's own is the last one by now
+    if (status == NATS_NOT_PERMITTED && !bus_denied_note(link->denied, bus_view_of(words)))
+        return;
     bus_warn("broker: %s%s%s", natsStatus_GetText(status), words && *words ? ": " : "",
              words && *words ? words : "");
 }
@@ -284,7 +286,7 @@ static natsStatus set_options(natsOptions *no, const bus_link_opts *opts, bus_li
     if (s == NATS_OK)
         s = natsOptions_SetClosedCB(no, on_closed, link);
     if (s == NATS_OK)
-        s = natsOptions_SetErrorHandler(no, on_error, NULL);
+        s = natsOptions_SetErrorHandler(no, on_error, link);
     if (s == NATS_OK)
         s = set_identity(no, o);
     if (s == NATS_OK && socket)
@@ -330,6 +332,7 @@ static bus_link_result open_link(bus_link **out, const bus_link_opts *opts, bus_
     if (s == NATS_OK) {
         link->refs = 2; // the caller's, and the library's until on_closed
         link->wake = wake;
+        link->denied = opts->denied;
         s = natsConnection_Connect(&link->nc, no);
     }
     natsOptions_Destroy(no);

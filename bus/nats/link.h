@@ -8,10 +8,12 @@
 #include <nats/nats.h>
 
 #include "bus/nats/conn.h"
+#include "bus/nats/denied.h"
 
 // Connection settings that outlive the caller's strings.
 typedef struct {
     bus_conn_opts opts; // strings point into text
+    bus_denied *denied; // what the broker says no to goes here
     char *text;
 } bus_link_opts;
 bus_err bus_link_opts_init(bus_link_opts *out, const bus_conn_opts *opts); // checks URLs and files
@@ -31,7 +33,8 @@ struct bus_link {
     int fd; // BUS_PROFILE_OWNER: its socket, ours to read and write; -1: the library does
     uint32_t broker;
     int64_t max_payload;
-    bus_wake wake; // when lost; a library thread calls it
+    bus_wake wake;      // when lost; a library thread calls it
+    bus_denied *denied; // outlives the link
 };
 
 typedef enum { BUS_LINK_UP, BUS_LINK_DOWN, BUS_LINK_REFUSED } bus_link_result;

@@ -55,6 +55,7 @@ static bus_pipe *take_over(bus_conn *conn)
         return NULL;
     }
     conn->mine = link;
+    bus_pipe_note_denials(conn->pipe, &conn->denied);
     for (bus_sub *sub = conn->subs; sub; sub = sub->next)
         bus_pipe_subscribe(conn->pipe, sub->sid, sub->subject, sub->queue_group);
     if (bus_pipe_flush(conn->pipe, BUS_SPAN_MS(FLUSH_MS), on_message, conn))

@@ -48,6 +48,7 @@ struct bus_pipe {
     size_t out_len, out_cap;
     uint64_t pings, pongs; // sent, answered
     bus_mono pinged, heard;
+    bus_denied *denied; // NULL: nobody wants to know
 };
 
 // --- blocks -----------------------------------------------------------------------------------------------
@@ -125,6 +126,11 @@ bus_err bus_pipe_open(bus_pipe **out, int fd, int64_t max_payload)
     }
     *out = p;
     return BUS_OK;
+}
+
+void bus_pipe_note_denials(bus_pipe *p, bus_denied *denied)
+{
+    p->denied = denied;
 }
 
 void bus_pipe_close(bus_pipe *p)
@@ -304,7 +310,8 @@ static void take_control(bus_pipe *p, const bus_wire_frame *f)
         p->pongs++;
         break;
     case BUS_WIRE_ERR:
-        bus_warn("broker: %.*s", BUS_VIEW_ARG(f->text)); // it closes when it means it
+        if (!p->denied || bus_denied_note(p->denied, f->text))
+            bus_warn("broker: %.*s", BUS_VIEW_ARG(f->text)); // it closes when it means it
         break;
     case BUS_WIRE_MSG:
     case BUS_WIRE_OTHER:

@@ -6,6 +6,7 @@
 #ifndef BUS_NATS_PIPE_H
 #define BUS_NATS_PIPE_H
 
+#include "bus/nats/denied.h"
 #include "bus/nats/wire.h"
 
 typedef struct bus_pipe bus_pipe;
@@ -21,7 +22,9 @@ void bus_pipe_release(bus_pipe_msg *msg);
 
 // fd is borrowed and must not block.
 bus_err bus_pipe_open(bus_pipe **out, int fd, int64_t max_payload);
-void bus_pipe_close(bus_pipe *pipe); // does not write what is gathered
+void bus_pipe_note_denials(bus_pipe *pipe,
+                           bus_denied *denied); // what the broker says no to; outlives the pipe
+void bus_pipe_close(bus_pipe *pipe);            // does not write what is gathered
 bool bus_pipe_down(const bus_pipe *pipe);
 
 // --- writing: gathered until push, or until there is a good deal of it ------------------------------------

@@ -293,6 +293,7 @@ static void follow(bus_publisher *pub)
     if (!bus_outlet_follow(&pub->outlet))
         return;
     bus_counters_resent(pub->window.sent_count);
+    pub->denials = bus_conn_denials(pub->outlet.conn);
     pub->confirmed = false;
     bus_tail_close(pub->tail);
     pub->tail = NULL;
@@ -333,12 +334,27 @@ static void watch_timeout(bus_publisher *pub)
         bus_mono_since(bus_machine_mono(), since).ns < pub->ack_timeout.ns)
         return;
     long long ms = (long long)(pub->ack_timeout.ns / 1000000);
-    if (pub->asked.ns)
+    if (strstr(pub->why, "not permitted"))
+        ; // the reason is known
+    else if (pub->asked.ns)
         snprintf(pub->why, sizeof pub->why,
                  "the broker does not tell of stream '%s' within %lld ms", pub->owned_stream, ms);
     else
         snprintf(pub->why, sizeof pub->why, "no acknowledgement within %lld ms", ms);
     bus_outlet_drop(&pub->outlet);
+}
+
+// The broker does not answer what the user may not publish or ask: said as soon as it says so itself.
+static void watch_denials(bus_publisher *pub)
+{
+    if (bus_conn_denials(pub->outlet.conn) == pub->denials || bus_window_count(&pub->window) == 0)
+        return;
+    bus_frame oldest = bus_frame_at(bus_window_bytes(&pub->window, pub->window.head));
+    char subject[BUS_API_SUBJECT];
+    snprintf(subject, sizeof subject, "$JS.API.STREAM.INFO.%s", pub->owned_stream);
+    if (bus_conn_denied(pub->outlet.conn, oldest.subject.ptr, pub->denials) ||
+        (*pub->owned && bus_conn_denied(pub->outlet.conn, subject, pub->denials)))
+        bus_publisher_declined(pub, bus_err_text());
 }
 
 // What was found out in this turn may be acted upon in the next: the owner looks at its lease in between.
@@ -369,6 +385,7 @@ void bus_publisher_poll(bus_publisher *pub)
         bus_batch_rest(&pub->batch, &pub->window, bus_machine_mono());
         transmit(pub);
     }
+    watch_denials(pub);
     watch_timeout(pub);
     deliver(pub);
     bus_outlet_push(&pub->outlet);

@@ -27,6 +27,7 @@ struct bus_publisher {
     void *on_ack_ctx;
     bool confirmed; // for this link
     bool delivering;
+    uint64_t denials;            // what the broker had refused when the link came up
     char why[BUS_PUBLISHER_WHY]; // the broker's last "not now"; "" after a good answer
 
     bus_route route, last_route; // last_route: of what the window holds; NONE before the first

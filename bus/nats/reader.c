@@ -48,10 +48,12 @@ struct bus_reader {
     size_t inbox_len;
 
     reader_state state;
-    uint32_t epoch;          // of the connection the consumer was made on
-    char consumer[NAME_CAP]; // "" when there is none
-    char created[48];        // the stream's birthday, "" before it was seen
-    bus_mono since;          // of the question asked, or when to try again
+    uint32_t epoch;                 // of the connection the consumer was made on
+    char consumer[NAME_CAP];        // "" when there is none
+    char created[48];               // the stream's birthday, "" before it was seen
+    bus_mono since;                 // of the question asked, or when to try again
+    char question[BUS_API_SUBJECT]; // the subject last asked on
+    uint64_t denials;               // of the connection, before it was asked
     int retry_ms;
     bus_continuity continuity;
     request requests[REQUESTS];
@@ -108,11 +110,18 @@ static void fail(bus_reader *r, bus_err err, const char *text)
 
 // --- asking -----------------------------------------------------------------------------------------------
 
+static void note_question(bus_reader *r, const char *subject)
+{
+    r->denials = bus_conn_denials(r->conn);
+    snprintf(r->question, sizeof r->question, "%s", subject);
+}
+
 static bool ask(bus_reader *r, const char *subject, const json_t *body)
 {
     char reply[INBOX_CAP + 24];
     snprintf(reply, sizeof reply, "%s%" PRIu64, r->inbox, ++r->last_number);
     char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+    note_question(r, subject);
     bus_err err = bus_publish(r->conn, subject, reply, NULL, 0, bus_view_of(text));
     free(text);
     r->since = bus_machine_mono();
@@ -176,6 +185,7 @@ static void ask_records(bus_reader *r, request *slot, uint32_t bytes)
                       .bytes = bytes,
                       .until = bus_mono_add(bus_machine_mono(), BUS_SPAN_S(EXPIRES_S))};
     snprintf(reply, sizeof reply, "%s%" PRIu64, r->inbox, slot->number);
+    note_question(r, subject);
     int len = snprintf(body, sizeof body,
                        "{\"batch\":%d,\"max_bytes\":%u,\"expires\":%d000000000,"
                        "\"idle_heartbeat\":%d000000000}",
@@ -346,6 +356,22 @@ static void expire(bus_reader *r, bus_mono now)
     }
 }
 
+// What the user may not ask is not answered.
+static bool denied(bus_reader *r)
+{
+    if (r->state == IDLE || bus_conn_denials(r->conn) == r->denials)
+        return false;
+    bus_err err = bus_conn_denied(r->conn, r->question, r->denials);
+    if (!err)
+        err = bus_sub_denied(r->sub);
+    if (!err)
+        return false;
+    char text[TEXT_CAP];
+    snprintf(text, sizeof text, "%s", bus_err_text());
+    fail(r, err, text);
+    return true;
+}
+
 // Only called with an empty queue: nothing the broker sent is left to be looked at.
 static void tick(bus_reader *r)
 {
@@ -359,6 +385,8 @@ static void tick(bus_reader *r)
         r->consumer[0] = '\0'; // of another connection; it goes by itself
         doubt(r);
     }
+    if (denied(r))
+        return;
     if (r->state == IDLE && now.ns >= r->since.ns) {
         r->heard = now;
         ask_stream(r);

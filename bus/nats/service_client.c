@@ -93,6 +93,7 @@ struct bus_stream_call {
     bus_mono said, heard;
     bus_silence silence;
     bool ended;
+    uint64_t denials; // of the connection, before it was asked
 };
 
 static bus_err send_request(bus_stream_call *call, const ProtobufCMessage *request, bus_wake wake)
@@ -107,6 +108,7 @@ static bus_err send_request(bus_stream_call *call, const ProtobufCMessage *reque
         err = pack_request(&packed, call->service, call->method, request);
     if (err)
         return err;
+    call->denials = bus_conn_denials(call->conn);
     err = bus_publish(call->conn, packed.subject, inbox, NULL, 0,
                       (bus_view){(const char *)packed.bytes, packed.len});
     free(packed.bytes);
@@ -224,7 +226,12 @@ static bus_err take(bus_stream_call *call, const bus_msg *msg, ProtobufCMessage 
 
 static bus_err check_silence(bus_stream_call *call)
 {
+    char subject[256];
     bus_mono now = bus_machine_mono();
+    snprintf(subject, sizeof subject, "svc.%s.%s", call->service, call->method);
+    bus_err err = call->received ? BUS_OK : bus_conn_denied(call->conn, subject, call->denials);
+    if (err)
+        return end(call, err);
     if (bus_mono_since(now, call->heard).ns >= call->silence.gone.ns) {
         say(call, "cancel");
         return end(call, bus_fail(BUS_EUNAVAILABLE, "%s.%s: silent for %" PRId64 " ms",

@@ -47,8 +47,11 @@ static void on_message(natsConnection *nc, natsSubscription *from, natsMsg *msg,
     uint64_t size = (uint64_t)natsMsg_GetDataLength(msg);
     bool first = false;
     bus_gate_lock(&sub->gate);
-    if (!sub->closed && sub->in_len + sub->out_left < sub->pending_max &&
-        sub->bytes + size <= sub->bytes_max && grow(sub)) {
+    if (!sub->closed && sub->route) {
+        sub->route(sub->route_ctx, (bus_msg *)msg);
+        msg = NULL;
+    } else if (!sub->closed && sub->in_len + sub->out_left < sub->pending_max &&
+               sub->bytes + size <= sub->bytes_max && grow(sub)) {
         first = sub->in_len == 0;
         sub->in[sub->in_len++] = msg;
         sub->bytes += size;
@@ -177,6 +180,12 @@ static void enlist(bus_conn *conn, bus_sub *sub)
 
 bus_err bus_sub_open(bus_sub **out, bus_conn *conn, const bus_sub_opts *opts)
 {
+    return bus_sub_open_routed(out, conn, opts, NULL, NULL);
+}
+
+bus_err bus_sub_open_routed(bus_sub **out, bus_conn *conn, const bus_sub_opts *opts,
+                            bus_route_fn route, void *ctx)
+{
     bus_sub *sub = calloc(1, sizeof *sub);
     if (!sub)
         return bus_fail(BUS_ENOMEM, "subscription to '%s'", opts->subject);
@@ -188,6 +197,8 @@ bus_err bus_sub_open(bus_sub **out, bus_conn *conn, const bus_sub_opts *opts)
     sub->pending_max = opts->pending_max ? opts->pending_max : PENDING_MAX;
     sub->bytes_max = opts->bytes_max ? opts->bytes_max : BYTES_MAX;
     sub->wake = opts->wake;
+    sub->route = route;
+    sub->route_ctx = ctx;
     sub->direct = opts->direct || conn->opts.opts.profile == BUS_PROFILE_OWNER;
     if (sub->direct) {
         sub->out = calloc(DIRECT_BATCH, sizeof *sub->out);
@@ -292,6 +303,11 @@ uint64_t bus_sub_lost(const bus_sub *sub)
     uint64_t lost = s->lost;
     bus_gate_unlock(&s->gate);
     return lost;
+}
+
+bus_err bus_sub_denied(const bus_sub *sub)
+{
+    return bus_conn_denied(sub->conn, sub->subject, 0);
 }
 
 void bus_sub_close(bus_sub *sub)

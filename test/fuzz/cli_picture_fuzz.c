@@ -22,7 +22,7 @@ bus_err lane_meter_take(lane_meter *meter, lane_reading *out)
 {
     static const char *const names[] = {"act.exchange.binance.trade.tape", "(others)"};
     (void)meter;
-    *out = (lane_reading){calloc(2, sizeof *out->family), 2, 1, 1, byte()};
+    *out = (lane_reading){calloc(2, sizeof *out->family), 2, 1, 1, byte(), ""};
     demand(out->family != NULL);
     for (int i = 0; i < 2; i++) {
         snprintf(out->family[i].name, LANE_FAMILY_CAP, "%s", names[i]);
