@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "bus/base/log.h"
+#include "store/relay.h"
 
 enum { HOUR_S = 3600 };
 #define MIB INT64_C(1048576)
@@ -82,10 +83,6 @@ static const store_bucket_row buckets[] = {
     {"leases", BUS_SIDE_LIVE, STORE_TWIN_OWN, 1, "what is held", "who holds what"},
 };
 
-// Where LIVE's API and what it delivers are seen in RESEARCH: nats-conf/live-research.conf says the same.
-#define STORE_MIRROR_API     "$JS.LIVE.API"
-#define STORE_MIRROR_DELIVER "xfer.research"
-
 enum { STREAMS = sizeof streams / sizeof *streams, BUCKETS = sizeof buckets / sizeof *buckets };
 
 const store_stream_row *store_stream_rows(size_t *count)
@@ -142,34 +139,45 @@ static bool is_template(const store_stream_row *row)
     return strchr(row->name, '<') != NULL;
 }
 
-// Whether the row is the role's to make, and as what.
-static bool is_of(store_role role, bus_side side, store_twin twin, bool *mirror)
+// Whether the row is the role's to make.
+static bool is_of(store_role role, bus_side side, store_twin twin)
 {
-    *mirror = role == STORE_ROLE_RESEARCH && twin == STORE_TWIN_MIRROR;
     if (role == STORE_ROLE_RESEARCH)
         return side == BUS_SIDE_RESEARCH || twin != STORE_TWIN_NONE;
     return role == STORE_ROLE_ALL || side == BUS_SIDE_LIVE;
 }
 
+static bus_err apply_mirror(bus_conn *conn, const bus_stream_def *live, store_relay_step step,
+                            bool *changed)
+{
+    bool did = false;
+    store_relay relay;
+    store_relay_make(&relay, live, step);
+    bus_err err = bus_stream_ensure(conn, &relay.def, &did);
+    *changed |= did;
+    return err;
+}
+
 static bus_err apply_stream(bus_conn *conn, store_role role, const store_limits *limits,
                             const store_stream_row *row, bool *changed)
 {
-    bool mirror;
-    if (is_template(row) || !is_of(role, row->side, row->twin, &mirror))
+    if (is_template(row) || !is_of(role, row->side, row->twin))
         return BUS_OK;
     bus_stream_def def = store_stream_def(row, limits);
-    if (mirror) {
-        def.mirror_api = STORE_MIRROR_API;
-        def.mirror_deliver = STORE_MIRROR_DELIVER;
-    }
-    return bus_stream_ensure(conn, &def, changed);
+    bool crosses = row->twin == STORE_TWIN_MIRROR;
+    if (role == STORE_ROLE_RESEARCH && crosses)
+        return apply_mirror(conn, &def, STORE_RELAY_RESEARCH, changed);
+    bus_err err = bus_stream_ensure(conn, &def, changed);
+    if (err || role != STORE_ROLE_LIVE || !crosses)
+        return err;
+    err = apply_mirror(conn, &def, STORE_RELAY_FIRST, changed);
+    return err ? err : apply_mirror(conn, &def, STORE_RELAY_SECOND, changed);
 }
 
 static bus_err apply_bucket(bus_conn *conn, store_role role, const store_limits *limits,
                             const store_bucket_row *row)
 {
-    bool mirror;
-    if (!is_of(role, row->side, row->twin, &mirror))
+    if (!is_of(role, row->side, row->twin))
         return BUS_OK;
     bus_kv_def def = {.bucket = row->name,
                       .description = row->description,

@@ -51,13 +51,11 @@ static bus_err add_own(json_t *row, const bus_conn *conn, const bus_stream_def *
     return BUS_OK;
 }
 
-// One prefix a mirror, or two would get each other's messages.
 static bus_err add_mirror(json_t *row, const bus_stream_def *def)
 {
-    char deliver[BUS_API_SUBJECT];
-    snprintf(deliver, sizeof deliver, "%s.%s", def->mirror_deliver, def->name);
-    json_t *mirror = json_pack("{s:s, s:{s:s, s:s}}", "name", def->name, "external", "api",
-                               def->mirror_api, "deliver", deliver);
+    const bus_stream_origin *from = &def->mirror;
+    json_t *mirror = json_pack("{s:s, s:{s:s, s:s}}", "name", from->name, "external", "api",
+                               from->api, "deliver", from->deliver);
     if (!mirror)
         return bus_fail(BUS_EINVAL, "stream '%s': a subject is not UTF-8", def->name);
     json_object_set_new(row, "mirror", mirror);
@@ -75,7 +73,7 @@ static bus_err ours(json_t **out, const bus_conn *conn, const bus_stream_def *de
         "num_replicas", def->replicas ? def->replicas : 1, "allow_direct", (int)def->allow_direct);
     if (!row)
         return bus_fail(BUS_EINVAL, "stream '%s': a text is not UTF-8", def->name);
-    bus_err err = def->mirror_api ? add_mirror(row, def) : add_own(row, conn, def);
+    bus_err err = def->mirror.name ? add_mirror(row, def) : add_own(row, conn, def);
     if (err) {
         json_decref(row);
         return err;
@@ -153,37 +151,37 @@ static bus_err explain_overlap(bus_err err, bus_conn *conn, const bus_stream_def
     return bus_fail(err, "its subjects overlap those of stream '%s'; %s", other, words);
 }
 
+static bus_err call(json_t **answer, bus_conn *conn, const char *api, const char *verb,
+                    const char *name, const json_t *body)
+{
+    char subject[BUS_API_SUBJECT];
+    snprintf(subject, sizeof subject, "%s.STREAM.%s.%s", api ? api : "$JS.API", verb, name);
+    return bus_api_call(answer, conn, subject, body);
+}
+
 static bus_err create(bus_conn *conn, const bus_stream_def *def, json_t *row)
 {
     json_object_set_new(row, "retention", json_string("limits"));
     json_object_set_new(row, "discard", json_string("old"));
     json_object_set_new(row, "storage", json_string("file"));
-    char subject[BUS_API_SUBJECT];
-    snprintf(subject, sizeof subject, "$JS.API.STREAM.CREATE.%s", def->name);
     json_t *answer = NULL;
-    bus_err err = bus_api_call(&answer, conn, subject, row);
+    bus_err err = call(&answer, conn, def->api, "CREATE", def->name, row);
     json_decref(answer);
     return err;
 }
 
 static bus_err update(bus_conn *conn, const bus_stream_def *def, json_t *config)
 {
-    char subject[BUS_API_SUBJECT];
-    snprintf(subject, sizeof subject, "$JS.API.STREAM.UPDATE.%s", def->name);
     json_t *answer = NULL;
-    bus_err err = bus_api_call(&answer, conn, subject, config);
+    bus_err err = call(&answer, conn, def->api, "UPDATE", def->name, config);
     json_decref(answer);
     return err;
 }
 
-static bus_err info_of(json_t **out, bus_conn *conn, const char *name)
+static bus_err info_of(json_t **out, bus_conn *conn, const char *api, const char *name)
 {
-    char subject[BUS_API_SUBJECT];
     bus_err err = bus_api_name_check(name, "stream name");
-    if (err)
-        return err;
-    snprintf(subject, sizeof subject, "$JS.API.STREAM.INFO.%s", name);
-    return bus_api_call(out, conn, subject, NULL);
+    return err ? err : call(out, conn, api, "INFO", name, NULL);
 }
 
 bus_err bus_stream_ensure(bus_conn *conn, const bus_stream_def *def, bool *changed)
@@ -195,7 +193,7 @@ bus_err bus_stream_ensure(bus_conn *conn, const bus_stream_def *def, bool *chang
         err = ours(&row, conn, def);
     if (err)
         goto done;
-    err = info_of(&info, conn, def->name);
+    err = info_of(&info, conn, def->api, def->name);
     if (err == BUS_ENOTFOUND) {
         differs = true;
         err = create(conn, def, row);
@@ -215,13 +213,10 @@ done:
 
 bus_err bus_stream_delete(bus_conn *conn, const char *name)
 {
-    char subject[BUS_API_SUBJECT];
-    bus_err err = bus_api_name_check(name, "stream name");
-    if (err)
-        return err;
-    snprintf(subject, sizeof subject, "$JS.API.STREAM.DELETE.%s", name);
     json_t *answer = NULL;
-    err = bus_api_call(&answer, conn, subject, NULL);
+    bus_err err = bus_api_name_check(name, "stream name");
+    if (!err)
+        err = call(&answer, conn, NULL, "DELETE", name, NULL);
     json_decref(answer);
     return err ? bus_note(err, "deleting stream '%s'", name) : BUS_OK;
 }
@@ -272,7 +267,7 @@ static void fill(bus_stream_info *out, const json_t *info)
 bus_err bus_stream_info_get(bus_conn *conn, const char *name, bus_stream_info *out)
 {
     json_t *info = NULL;
-    bus_err err = info_of(&info, conn, name);
+    bus_err err = info_of(&info, conn, NULL, name);
     if (err == BUS_ENOTFOUND)
         return bus_fail(err, "there is no stream '%s'", name);
     if (err)

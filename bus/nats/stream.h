@@ -7,12 +7,18 @@
 #include "bus/nats/conn.h"
 #include "bus/nats/reader.h"
 
+// Where a mirror takes its messages from: a stream of another account, whose JetStream API the mirror's own account
+// sees below `api`, and which delivers below `deliver`, of which no two mirrors may have the same.
+typedef struct {
+    const char *name, *api, *deliver;
+} bus_stream_origin;
+
 typedef struct {
     const char *name;
+    const char
+        *api; // the JetStream API of the account that holds it, as seen here; NULL: one's own
     const char *const *subjects; // ends with NULL; of a mirror: not looked at
-    // A mirror of the stream of this name in another account, whose JetStream API this account sees below
-    // `mirror_api` and which delivers below `mirror_deliver`; NULL: a stream of its own.
-    const char *mirror_api, *mirror_deliver;
+    bus_stream_origin mirror;    // name NULL: a stream of its own
     const char *description;
     int64_t bytes_max;         // 0: no limit; oldest out first
     bus_span age_max;          // 0: no limit

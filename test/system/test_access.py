@@ -3,7 +3,7 @@
 The cells below are written by hand from the words of schemas/specs/access.md, "Users"; the broker is asked for each.
 """
 
-import json
+import re
 
 import pytest
 
@@ -30,6 +30,20 @@ dlq.ACT.feedd                              p .  p s  .  p s . .
 dlq.ACT.sma                                . .  p s  .  p s . .
 replay.r1.done.scenario-bt1                . .  . .  s  p p . .
 xfer.research.ACT.x                        . .  . .  .  . . . .
+xfer.relay1.ACT.x                          . .  . .  .  . . . .
+xfer.relay2.ACT.x                          . .  . .  .  . . . .
+$JS.FC.ACT.c1.x                            . .  . p  .  . p . .
+$JS.FC.SC_LIVE.c1.x                        . .  . p  .  . p . .
+$JS.FC.KV_workers.c1.x                     . .  . p  .  . p . .
+$JS.FC.ACT_RELAY1.c1.x                     . .  . p  .  . p . .
+$JS.FC.SC_LIVE_RELAY1.c1.x                 . .  . p  .  . p . .
+$JS.FC.ACT_RELAY2.c1.x                     . .  . p  .  . . . .
+$JS.FC.SC_LIVE_RELAY2.c1.x                 . .  . p  .  . . . .
+$JS.EVENT.ADVISORY.API                     . .  . .  .  . . . .
+$JS.API.CONSUMER.CREATE.ACT                . p  p p  p  p p . .
+$JS.LIVE.API.CONSUMER.CREATE.ACT           . .  . .  .  . . . .
+$JS.RELAY1.API.CONSUMER.CREATE.ACT_RELAY1  . .  . .  .  . . . .
+$JS.RELAY2.API.CONSUMER.CREATE.ACT_RELAY2  . .  . .  .  . . . .
 $KV.scenarios.bt1                          . p  . s  p  . s . .
 $KV.replays.mon                            . .  . s  p  . s . .
 $KV.connections.binance                    p .  . s  .  . s . .
@@ -92,10 +106,17 @@ $JS.API.SERVER.REMOVE                      . . . . . . . . .
 $JS.API.ACCOUNT.PURGE.LIVE                 . . . . . . . . .
 $JS.API.ACCOUNT.STREAM.MOVE.LIVE.ACT       . . . . . . . . .
 $JS.LIVE.API.CONSUMER.CREATE.ACT.c1        . . . . . . . . .
+$JS.LIVE.API.CONSUMER.CREATE.SC_LIVE       . . . . . . . . .
+$JS.RELAY1.API.CONSUMER.CREATE.ACT_RELAY1.c1 . . . . . . . . .
+$JS.RELAY2.API.CONSUMER.CREATE.ACT_RELAY2.c1 . . . . . . . . .
+$JS.RELAY1.API.STREAM.INFO.ACT_RELAY1      . p . . . . . . .
+$JS.RELAY1.API.STREAM.CREATE.ACT_RELAY1    . p . . . . . . .
+$JS.RELAY2.API.STREAM.UPDATE.ACT_RELAY2    . p . . . . . . .
+$JS.RELAY1.API.STREAM.DELETE.ACT_RELAY1    . . . . . . . . .
+$JS.RELAY2.API.STREAM.PURGE.ACT_RELAY2     . . . . . . . . .
 $JS.LIVE.API.STREAM.PURGE.ACT              . . . . . . . . .
 $JS.LIVE.API.STREAM.DELETE.ACT             . . . . . . . . .
 $JS.LIVE.API.STREAM.RESTORE.ACT            . . . . . . . . .
-$JS.FC.KV_workers.c1.x                     . p p p p p p . .
 $JS.ACK.ACT.c1.1.1.1.1.1                   . . . . . . . . .
 """
 
@@ -142,8 +163,8 @@ def differences(found, expected) -> list[str]:
 
 
 def table(title: str, found) -> str:
-    rows = [f"{title:44}" + " ".join(f"{u:>18}" for u in USERS)]
-    return "\n".join(rows + [f"{subject:44}" + " ".join(f"{cell or '-':>18}" for cell in row) for subject, row in found.items()])
+    rows = [f"{title:46}" + " ".join(f"{u:>18}" for u in USERS)]
+    return "\n".join(rows + [f"{subject:46}" + " ".join(f"{cell or '-':>18}" for cell in row) for subject, row in found.items()])
 
 
 def matrix(broker) -> tuple[list[str], str]:
@@ -167,6 +188,8 @@ def test_every_user_may_do_what_the_access_table_says_and_nothing_else(make_side
      "research-workhostd sc.LIVE.strategy.signal.emitted.sma: 'p' instead of ''"),
     ('"svc.>", "$SRV.>", "command.>", "replay.>"', '"svc.>", "$SRV.>", "command.>", "replay.>", "$JS.LIVE.>"',
      "researcher $JS.LIVE.API.CONSUMER.CREATE.ACT.c1: 'p' instead of ''"),
+    ('deny: ["$JS.FC.ACT_RELAY2.>", "$JS.FC.SC_LIVE_RELAY2.>"]', 'deny: ["$JS.FC.SC_LIVE_RELAY2.>"]',
+     "researcher $JS.FC.ACT_RELAY2.c1.x: 'p' instead of ''"),
     ('"act.exchange.>", "dlq.ACT.feedd"', '"act.exchange.>", "dlq.ACT.feedd", "$JS.API.STREAM.PURGE.*"',
      "feedd $JS.API.STREAM.PURGE.ACT: 'p' instead of ''"),
     ('"svc.virtufin.websocketmanager.v1.>", "svc.reflect.feedd"', '"svc.>"',
@@ -187,104 +210,33 @@ def test_nobody_gets_in_without_a_password(make_sides, user, password):
         Wire(make_sides().port, user, password)
 
 
-# --- what RESEARCH tries on LIVE --------------------------------------------------------------------------------
+# --- between the accounts -------------------------------------------------------------------------------------
 
 
-def create(bus, name: str, **config) -> dict:
-    body = {"name": name, "storage": "file", "allow_direct": True, **config}
-    return json.loads(bus.request(f"$JS.API.STREAM.CREATE.{name}", json.dumps(body).encode()).data)
+def blocks(text: str) -> dict[str, str]:
+    """The accounts of the configuration, each with its lines."""
+    parts = re.split(r"^    (\w+) \{\n", text[text.index("\naccounts {"):], flags=re.M)
+    return dict(zip(parts[1::2], parts[2::2]))
 
 
-def mirror_of(stream: str, deliver: str | None = None) -> dict:
-    return {"mirror": {"name": stream, "external": {"api": "$JS.LIVE.API", "deliver": deliver or f"xfer.research.{stream}"}}}
+def test_each_account_imports_from_its_neighbour_alone_and_nobody_is_a_user_of_those_between():
+    found = blocks(CONFIG.read_text())
+    assert {name: set(re.findall(r"\{ account: (\w+),", text)) for name, text in found.items()} == {
+        "SYS": set(), "LIVE": {"RELAY1", "RELAY2"}, "RELAY1": {"LIVE"}, "RELAY2": {"RELAY1"}, "RESEARCH": {"RELAY2"},
+        "WATCH": {"LIVE"}}
+    assert [name for name, text in found.items() if "user:" not in text] == ["RELAY1", "RELAY2"]
+    # every export says to whom
+    assert all("accounts: [" in line for line in CONFIG.read_text().splitlines() if re.match(r"\s+\{ (service|stream): \"", line))
 
 
-@pytest.fixture
-def recorded(make_sides):
-    """Two streams of LIVE with a hundred messages each, mirrored; a function from a user to his connection."""
+def test_watchers_see_live_lanes_at_once_and_research_lanes_not_at_all(make_sides):
     broker = make_sides()
-    buses = {}
-
-    def bus(user: str) -> Bus:
-        if user not in buses:
-            buses[user] = Bus(broker.url, user=user, password=broker.password(user))
-        return buses[user]
-
-    create(bus("stored"), "ACT", subjects=["act.>"])
-    create(bus("stored"), "SC_LIVE", subjects=["sc.LIVE.>"])
-    bus("feedd").store("ACT", [("act.exchange.x.y.z", b"%d" % i) for i in range(100)])
-    bus("workhostd").store("SC_LIVE", [("sc.LIVE.strategy.x", b"%d" % i) for i in range(100)])
-    for stream in ("ACT", "SC_LIVE"):
-        assert "error" not in create(bus("research-stored"), stream, **mirror_of(stream))
-        bus("researcher").wait_stream(stream, 100)
-    bus.broker = broker
-    yield bus
-    for one in buses.values():
-        one.close()
-
-
-ATTACKS = [
-    ("act.exchange.x.y.z", b"forged"), ("sc.LIVE.strategy.x", b"forged"),
-    *((f"{api}.STREAM.{verb}.{stream}", b"{}") for api in ("$JS.API", "$JS.LIVE.API", "$JS.hub.API")
-      for verb in ("PURGE", "DELETE", "RESTORE", "UPDATE", "MSG.DELETE", "SNAPSHOT")
-      for stream in ("ACT", "SC_LIVE")),
-    ("$JS.API.ACCOUNT.PURGE.LIVE", b""), ("$JS.LIVE.API.ACCOUNT.PURGE.LIVE", b""), ("$JS.hub.API.ACCOUNT.PURGE.LIVE", b""),
-    ("$JS.API.SERVER.REMOVE", b'{"peer":"x"}'), ("$JS.API.META.LEADER.STEPDOWN", b""),
-    ("$JS.LIVE.API.CONSUMER.CREATE.ACT.c1", b'{"stream_name":"ACT","config":{"name":"c1","deliver_subject":"sc.LIVE.evil","ack_policy":"none"}}'),
-    ("$KV.scenarios.LIVE", b"{}"), ("$KV.workers.sc.LIVE.sma", b"{}"),
-]
-
-
-def test_research_cannot_write_purge_delete_or_restore_what_live_holds(recorded):
-    before = {s: recorded("operator").stream_state(s) for s in ("ACT", "SC_LIVE")}
-    for user in ("research-stored", "research-workhostd", "researcher", "viewer"):
-        wire = Wire(recorded.broker.port, user, recorded.broker.password(user))
-        for subject, payload in ATTACKS:
-            wire.may_publish(subject, payload)
-        wire.close()
-    # whoever may delete in RESEARCH deletes RESEARCH's at most, and those of the table not even there
-    recorded("feedd").store("ACT", [])
-    after = {s: recorded("operator").stream_state(s) for s in ("ACT", "SC_LIVE")}
-    assert after == before
-    assert recorded("researcher").stream_state("ACT").last_seq == 100
-
-
-def test_a_mirror_of_research_cannot_make_live_publish(recorded):
-    """It may ask for any delivery subject; nothing in LIVE listens to what comes from there."""
-    made = create(recorded("research-stored"), "EVIL", **mirror_of("ACT", "sc.LIVE.evil"))
-    assert "error" not in made  # the broker sees nothing wrong in it
-    recorded("researcher").subscribe("sc.LIVE.evil.>")
-    recorded("feedd").store("ACT", [])
-    recorded("feedd").publish("act.exchange.x.y.z", b"more")
-    recorded("operator").wait_stream("ACT", 101)
-    recorded("researcher").wait_stream("ACT", 101)  # the honest mirror had as much time
-    assert recorded("operator").stream_state("SC_LIVE").last_seq == 100
-
-
-def test_an_import_of_live_lanes_into_research_would_let_it(make_sides):
-    """Why watchers are elsewhere: with the lanes imported, the same mirror writes market data into SC_LIVE."""
-    text = CONFIG.read_text()
-    for old, new in (('{ stream: "sc.LIVE.>", accounts: [WATCH] }', '{ stream: "sc.LIVE.>" }'),
-                     ('            { stream: { account: LIVE, subject: "xfer.research.>" } }\n',
-                      '            { stream: { account: LIVE, subject: "xfer.research.>" } }\n'
-                      '            { stream: { account: LIVE, subject: "sc.LIVE.>" } }\n')):
-        assert text.count(old) == 1
-        text = text.replace(old, new)
-    broker = make_sides(text)
-    stored, feedd, research = (Bus(broker.url, user=u, password=broker.password(u))
-                               for u in ("stored", "feedd", "research-stored"))
-    create(stored, "ACT", subjects=["act.>"])
-    create(stored, "SC_LIVE", subjects=["sc.LIVE.>"])
-    feedd.store("ACT", [("act.exchange.x.y.z", b"%d" % i) for i in range(100)])
-    create(research, "EVIL", **mirror_of("ACT", "sc.LIVE.evil"))
-    stored.wait_stream("SC_LIVE", 100)
-    for bus in (stored, feedd, research):
-        bus.close()
-
-
-def test_watchers_see_live_lanes_at_once_and_research_lanes_not_at_all(recorded):
-    viewer = recorded("viewer")
+    viewer, feedd, workhostd, research = (Bus(broker.url, user=user, password=broker.password(user))
+                                          for user in ("viewer", "feedd", "workhostd", "research-workhostd"))
     act, decisions = viewer.subscribe("act.>"), viewer.subscribe("sc.LIVE.>")
-    recorded("feedd").publish("act.exchange.x.y.z", b"seen")
-    recorded("workhostd").publish("sc.LIVE.strategy.x", b"seen too")
-    assert act.wait(1)[0].data == b"seen" and decisions.wait(1)[0].data == b"seen too"
+    research.publish("sc.bt1.strategy.x", b"not seen")
+    feedd.publish("act.exchange.x.y.z", b"seen")
+    workhostd.publish("sc.LIVE.strategy.x", b"seen too")
+    assert [m.data for m in act.wait(1) + decisions.wait(1)] == [b"seen", b"seen too"]
+    for bus in (viewer, feedd, workhostd, research):
+        bus.close()
