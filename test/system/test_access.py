@@ -32,13 +32,13 @@ replay.r1.done.scenario-bt1                . .  . .  s  p p . .
 xfer.research.ACT.x                        . .  . .  .  . . . .
 xfer.relay1.ACT.x                          . .  . .  .  . . . .
 xfer.relay2.ACT.x                          . .  . .  .  . . . .
-$JS.FC.ACT.c1.x                            . .  . p  .  . p . .
-$JS.FC.SC_LIVE.c1.x                        . .  . p  .  . p . .
-$JS.FC.KV_workers.c1.x                     . .  . p  .  . p . .
-$JS.FC.ACT_RELAY1.c1.x                     . .  . p  .  . p . .
-$JS.FC.SC_LIVE_RELAY1.c1.x                 . .  . p  .  . p . .
-$JS.FC.ACT_RELAY2.c1.x                     . .  . p  .  . . . .
-$JS.FC.SC_LIVE_RELAY2.c1.x                 . .  . p  .  . . . .
+$JS.FC.ACT.c1.x                            . p  p p  p  p p . .
+$JS.FC.SC_LIVE.c1.x                        . p  p p  p  p p . .
+$JS.FC.KV_workers.c1.x                     . p  p p  p  p p . .
+$JS.FC.ACT_RELAY1.c1.x                     . p  p p  p  p p . .
+$JS.FC.SC_LIVE_RELAY1.c1.x                 . p  p p  p  p p . .
+$JS.FC.ACT_RELAY2.c1.x                     . p  p p  .  . . . .
+$JS.FC.SC_LIVE_RELAY2.c1.x                 . p  p p  .  . . . .
 $JS.EVENT.ADVISORY.API                     . .  . .  .  . . . .
 $JS.API.CONSUMER.CREATE.ACT                . p  p p  p  p p . .
 $JS.LIVE.API.CONSUMER.CREATE.ACT           . .  . .  .  . . . .
@@ -184,7 +184,7 @@ def test_every_user_may_do_what_the_access_table_says_and_nothing_else(make_side
 @pytest.mark.parametrize("old, new, named", [
     ('publish: { deny: [">"] }', 'publish: { allow: ["act.>"] }',
      "viewer act.exchange.binance.trade.tape.BTCUSDT: 'ps' instead of 's'"),
-    ('deny: ["sc.LIVE.>", "$KV.workers.sc.LIVE.>"]', 'deny: ["$KV.workers.sc.LIVE.>"]',
+    ('deny: ["sc.LIVE.>", "$KV.workers.sc.LIVE.>", ', 'deny: ["$KV.workers.sc.LIVE.>", ',
      "research-workhostd sc.LIVE.strategy.signal.emitted.sma: 'p' instead of ''"),
     ('"svc.>", "$SRV.>", "command.>", "replay.>"', '"svc.>", "$SRV.>", "command.>", "replay.>", "$JS.LIVE.>"',
      "researcher $JS.LIVE.API.CONSUMER.CREATE.ACT.c1: 'p' instead of ''"),
