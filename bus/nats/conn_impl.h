@@ -59,7 +59,7 @@ struct bus_sub {
     uint32_t in_len, in_cap;
     uint64_t bytes; // of `in` and of what is left in `out`
     uint64_t lost;
-    bool closed;
+    bool closed, nudged;
     uint32_t out_left; // mirror of out_len - out_at for the bound, guarded by gate
 
     natsMsg **out; // the owner's half: taken in one exchange
@@ -70,6 +70,8 @@ struct bus_sub {
 natsStatus bus_sub_attach(bus_sub *sub, natsConnection *nc);
 void bus_sub_detach(bus_sub *sub);
 bool bus_sub_wait(bus_sub *sub, bus_span timeout); // owner: is there a message for bus_sub_next?
+// bus_sub_nudge, any thread: the owner's present or next wait ends without a message. Not for a direct one.
+void bus_sub_nudge(bus_sub *sub);
 
 bus_msg *bus_msg_of_pipe(bus_pipe_msg *msg);
 

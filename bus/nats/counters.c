@@ -14,9 +14,15 @@ static bus_metric waits =
 
 void bus_counters_register(void)
 {
-    bus_metric *const all[] = {&standing, &connects, &losses, &resent, &waits};
+    bus_metric *const all[] = {&standing, &connects, &losses};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         bus_metrics_add(all[i]);
+}
+
+void bus_counters_register_publisher(void)
+{
+    bus_metrics_add(&resent);
+    bus_metrics_add(&waits);
 }
 
 void bus_counters_up(void)

@@ -197,3 +197,13 @@ void bus_outlet_wait(bus_outlet *o, bus_span timeout)
 {
     bus_sub_wait(o->in, timeout);
 }
+
+uint64_t bus_outlet_denials(bus_outlet *o)
+{
+    return bus_conn_denials(o->conn);
+}
+
+bus_err bus_outlet_denied(bus_outlet *o, const char *subject, uint64_t since)
+{
+    return bus_conn_denied(o->conn, subject, since);
+}

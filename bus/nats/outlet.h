@@ -41,5 +41,8 @@ bus_msg *bus_outlet_next(bus_outlet *o, bus_view *tail);
 // bus_outlet_sleep arms the wake: call it when everything was taken.
 void bus_outlet_sleep(bus_outlet *o);
 void bus_outlet_wait(bus_outlet *o, bus_span timeout); // for an answer
+// What the broker says no to (bus_conn_denials, bus_conn_denied).
+uint64_t bus_outlet_denials(bus_outlet *o);
+bus_err bus_outlet_denied(bus_outlet *o, const char *subject, uint64_t since);
 
 #endif

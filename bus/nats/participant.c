@@ -448,7 +448,7 @@ bus_part_result bus_participant_next(bus_participant *part, bus_span timeout, bu
         if (keep_up_and_look(part))
             continue;
         int64_t left = bus_mono_since(until, bus_machine_mono()).ns;
-        if (left <= 0) {
+        if (left <= 0 || (idle && atomic_exchange(&part->nudged, false))) {
             if (idle && part->flow_watch)
                 bus_watch_arm(part->flow_watch, bus_owner_link(part->flow));
             if (!idle && part->wake.fn)
@@ -458,6 +458,12 @@ bus_part_result bus_participant_next(bus_participant *part, bus_span timeout, bu
         if (idle)
             wait_for_wake(part, left);
     }
+}
+
+void bus_participant_nudge(bus_participant *part)
+{
+    atomic_store(&part->nudged, true);
+    on_wake(part);
 }
 
 void bus_participant_done(bus_participant *part, uint64_t seq)

@@ -43,6 +43,8 @@ typedef enum {
 bus_err bus_participant_open(bus_participant **out, bus_conn *conn,
                              const bus_participant_opts *opts);
 bus_part_result bus_participant_next(bus_participant *part, bus_span timeout, bus_hyp_record *out);
+// bus_participant_nudge, any thread: the owner's present or next wait ends as if its time were over.
+void bus_participant_nudge(bus_participant *part);
 // bus_participant_done: finished up to and including seq; rises. What lies beyond the watermark is told
 // when that has been proven. At a watermark the owner that has nothing unfinished says its sequence.
 void bus_participant_done(bus_participant *part, uint64_t seq);

@@ -37,6 +37,7 @@ struct bus_participant {
     uint64_t resume_after;
 
     _Atomic bool woken;    // an answer or the record: something is there besides the lane
+    _Atomic bool nudged;   // the wait is to end
     int bell;              // eventfd, readable while woken
     bus_wake wake;         // the owner's
     bus_conn *flow;        // the lane's own connection, read by the owner's thread

@@ -293,7 +293,7 @@ static void follow(bus_publisher *pub)
     if (!bus_outlet_follow(&pub->outlet))
         return;
     bus_counters_resent(pub->window.sent_count);
-    pub->denials = bus_conn_denials(pub->outlet.conn);
+    pub->denials = bus_outlet_denials(&pub->outlet);
     pub->confirmed = false;
     bus_tail_close(pub->tail);
     pub->tail = NULL;
@@ -347,13 +347,13 @@ static void watch_timeout(bus_publisher *pub)
 // The broker does not answer what the user may not publish or ask: said as soon as it says so itself.
 static void watch_denials(bus_publisher *pub)
 {
-    if (bus_conn_denials(pub->outlet.conn) == pub->denials || bus_window_count(&pub->window) == 0)
+    if (bus_outlet_denials(&pub->outlet) == pub->denials || bus_window_count(&pub->window) == 0)
         return;
     bus_frame oldest = bus_frame_at(bus_window_bytes(&pub->window, pub->window.head));
     char subject[BUS_API_SUBJECT];
     snprintf(subject, sizeof subject, "$JS.API.STREAM.INFO.%s", pub->owned_stream);
-    if (bus_conn_denied(pub->outlet.conn, oldest.subject.ptr, pub->denials) ||
-        (*pub->owned && bus_conn_denied(pub->outlet.conn, subject, pub->denials)))
+    if (bus_outlet_denied(&pub->outlet, oldest.subject.ptr, pub->denials) ||
+        (*pub->owned && bus_outlet_denied(&pub->outlet, subject, pub->denials)))
         bus_publisher_declined(pub, bus_err_text());
 }
 
@@ -441,6 +441,7 @@ bus_err bus_publisher_open(bus_publisher **out, const bus_publisher_opts *opts)
     bus_publisher *pub = calloc(1, sizeof *pub);
     if (!pub)
         return bus_fail(BUS_ENOMEM, "publisher");
+    bus_counters_register_publisher();
     pub->ack_timeout = opts->ack_timeout.ns ? opts->ack_timeout : ACK_TIMEOUT;
     pub->duplicates = opts->duplicates.ns ? opts->duplicates : DUPLICATES;
     pub->wake = opts->wake;

@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <jansson.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -63,6 +64,7 @@ struct bus_reader {
     uint64_t records, seq, pending;
     bool caught_up_told;
     bool heard_now;
+    _Atomic bool nudged;
     bus_mono heard;
     bus_msg *held;       // what the caller looks at
     bus_msg *behind_gap; // the record after a gap that was just reported
@@ -439,10 +441,16 @@ bus_reader_result bus_reader_next(bus_reader *r, bus_span timeout, bus_record *o
         if (until.ns == 0)
             until = bus_mono_add(now, timeout);
         int64_t left = until.ns - now.ns;
-        if (left <= 0)
+        if (left <= 0 || atomic_exchange(&r->nudged, false))
             return caught_up(r) ? BUS_READER_CAUGHT_UP : BUS_READER_NOTHING;
         bus_sub_wait(r->sub, left < LOOK_MS * 1000000 ? (bus_span){left} : BUS_SPAN_MS(LOOK_MS));
     }
+}
+
+void bus_reader_nudge(bus_reader *r)
+{
+    atomic_store(&r->nudged, true);
+    bus_sub_nudge(r->sub);
 }
 
 bool bus_reader_gone(const bus_reader *r)

@@ -50,6 +50,8 @@ void bus_reader_close(bus_reader *reader);
 //   With filters, sequences of other subjects are no gap; continuity is proven by the consumer's own count.
 bus_reader_result bus_reader_next(bus_reader *reader, bus_span timeout, bus_record *out,
                                   bus_seq_range *gap);
+// bus_reader_nudge, any thread: the owner's present or next wait ends as if its time were over. Not for a direct one.
+void bus_reader_nudge(bus_reader *reader);
 bool bus_reader_gone(const bus_reader *reader); // the last ERROR was: there is no such stream
 bool bus_reader_anew(const bus_reader *reader); // it was: another stream has the name; it stays so
 uint64_t

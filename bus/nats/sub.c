@@ -249,8 +249,9 @@ static bool take(bus_sub *sub, bus_span timeout)
     bus_gate_lock(&sub->gate);
     if (sub->in_len == 0 && timeout.ns > 0) {
         bus_mono until = bus_mono_add(bus_machine_mono(), timeout);
-        while (sub->in_len == 0 && bus_gate_wait(&sub->gate, until))
+        while (sub->in_len == 0 && !sub->nudged && bus_gate_wait(&sub->gate, until))
             ;
+        sub->nudged = false;
     }
     natsMsg **spare = sub->out;
     uint32_t spare_cap = sub->out_cap;
@@ -265,6 +266,14 @@ static bool take(bus_sub *sub, bus_span timeout)
     sub->bytes = 0; // what the owner took in one go it works off before it comes again
     bus_gate_unlock(&sub->gate);
     return sub->out_len > 0;
+}
+
+void bus_sub_nudge(bus_sub *sub)
+{
+    bus_gate_lock(&sub->gate);
+    sub->nudged = true;
+    bus_gate_signal(&sub->gate);
+    bus_gate_unlock(&sub->gate);
 }
 
 bool bus_sub_wait(bus_sub *sub, bus_span timeout)

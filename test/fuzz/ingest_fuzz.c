@@ -128,6 +128,20 @@ bool bus_outlet_send(bus_outlet *o, const bus_frame *frame, bool with_id, bus_vi
     return true;
 }
 
+uint64_t bus_outlet_denials(bus_outlet *o)
+{
+    (void)o;
+    return 0; // there are no users here
+}
+
+bus_err bus_outlet_denied(bus_outlet *o, const char *subject, uint64_t since)
+{
+    (void)o;
+    (void)subject;
+    (void)since;
+    return BUS_OK;
+}
+
 // --- the tail of the stream ---------------------------------------------------------------------------------
 
 struct bus_tail {

@@ -98,6 +98,14 @@ work_feed_result work_feed_next(work_feed *feed, bus_span timeout, work_feed_rec
     return feed->reader ? next_act(feed, timeout, out, gap) : next_hyp(feed, timeout, out);
 }
 
+void work_feed_nudge(work_feed *feed)
+{
+    if (feed->reader)
+        bus_reader_nudge(feed->reader);
+    else
+        bus_participant_nudge(feed->part);
+}
+
 const char *work_feed_run(const work_feed *feed)
 {
     return feed->part ? bus_participant_run(feed->part) : "";

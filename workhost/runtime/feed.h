@@ -40,6 +40,7 @@ bus_err work_feed_open(work_feed **out, bus_conn *conn, const work_feed_opts *op
 void work_feed_close(work_feed *feed, bool leaves); // leaves: nobody goes on in our place (hyp)
 work_feed_result work_feed_next(work_feed *feed, bus_span timeout, work_feed_record *out,
                                 bus_seq_range *gap);
+void work_feed_nudge(work_feed *feed); // any thread: the present or next wait ends: IDLE
 const char *work_feed_run(const work_feed *feed);
 uint64_t work_feed_reached(const work_feed *feed);
 void work_feed_done(work_feed *feed, uint64_t seq); // hyp: reported; at most what was reached

@@ -82,7 +82,7 @@ static bool confirm(void *ctx)
 }
 
 bus_err work_outbox_open(work_outbox **out, bus_conn *conn, const work_plan *plan,
-                         bool (*confirm_fn)(void *ctx), void *confirm_ctx)
+                         bool (*confirm_fn)(void *ctx), void *confirm_ctx, bus_wake wake)
 {
     work_outbox *o = calloc(1, sizeof *o);
     if (!o)
@@ -95,6 +95,7 @@ bus_err work_outbox_open(work_outbox **out, bus_conn *conn, const work_plan *pla
     bus_registry_opts registry = {.elevated = strcmp(plan->scenario, "LIVE") == 0};
     bus_publisher_opts publisher = {.conn = plan->conn,
                                     .window_msgs_max = WINDOW,
+                                    .wake = wake,
                                     .on_ack = on_ack,
                                     .confirm = confirm,
                                     .on_ack_ctx = o};

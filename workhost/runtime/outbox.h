@@ -23,9 +23,10 @@ typedef enum {
     WORK_OUTBOX_BAD,  // never: bus_err_text
 } work_outbox_result;
 
-// confirm: asked before anything is sent on a new connection (bus/nats/publisher.h); may be NULL.
+// confirm: asked before anything is sent on a new connection (bus/nats/publisher.h); may be NULL. wake: acknowledgements
+// have come: poll; a thread of the library calls it, also while this is being opened.
 bus_err work_outbox_open(work_outbox **out, bus_conn *conn, const work_plan *plan,
-                         bool (*confirm)(void *ctx), void *confirm_ctx);
+                         bool (*confirm)(void *ctx), void *confirm_ctx, bus_wake wake);
 void work_outbox_close(work_outbox *outbox);
 // What the scenario's stream holds behind after_seq is not sent again.
 bus_err work_outbox_recall(work_outbox *outbox, uint64_t after_seq);

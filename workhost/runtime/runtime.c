@@ -238,13 +238,39 @@ static void tick(runtime *r)
         _exit(WORK_EXIT_OK); // no saving: whoever comes next takes what is stored
 }
 
+// A library's thread: ends the wait for the next input.
+static void on_acks(void *ctx)
+{
+    runtime *r = ctx;
+    if (atomic_exchange(&r->acked, true))
+        return;
+    pthread_mutex_lock(&r->ring);
+    if (r->sleeper)
+        work_feed_nudge(r->sleeper);
+    pthread_mutex_unlock(&r->ring);
+}
+
+bus_wake work_runtime_wake(runtime *r)
+{
+    return (bus_wake){on_acks, r};
+}
+
+// A replay at full speed has acknowledgements all the time: there they are gathered for a moment.
+static void look_at_acks(runtime *r, bool idle)
+{
+    bus_mono now = bus_machine_mono();
+    if (!idle && (!atomic_load(&r->acked) || (r->plan.hyp && !passed(now, r->acks_at, 1))))
+        return;
+    r->acks_at = now;
+    atomic_store(&r->acked, false); // before: what comes from now on rings again
+    work_outbox_poll(r->outbox);
+}
+
 static void take_turn(runtime *r)
 {
     work_feed_record record;
     bus_seq_range gap;
-    // Acknowledgements in the air are looked at soon; otherwise the next input is what ends the wait.
-    bus_span wait = BUS_SPAN_MS(work_outbox_pending(r->outbox) ? 2 : TICK_MS);
-    work_feed_result result = work_feed_next(r->feed, wait, &record, &gap);
+    work_feed_result result = work_feed_next(r->feed, BUS_SPAN_MS(TICK_MS), &record, &gap);
     if (!work_runtime_confirm_input(r))
         return; // another record may stand in its place
     switch (result) {
@@ -267,7 +293,6 @@ static void take_turn(runtime *r)
         work_runtime_skip_gap(r, gap);
         break;
     case WORK_FEED_IDLE:
-        work_outbox_poll(r->outbox);
         break;
     case WORK_FEED_ANEW: // what is there now, and what of it was fed, is found out by beginning
         bus_error("feed: %s", bus_err_text());
@@ -281,6 +306,7 @@ static void take_turn(runtime *r)
             work_runtime_rest(20);
         break;
     }
+    look_at_acks(r, result == WORK_FEED_IDLE);
 }
 
 // Finishes what was begun: outputs acknowledged, progress and state stored.
@@ -373,7 +399,8 @@ static bus_err open_all(runtime *r, const char *scenario)
     set_clock(r);
     if ((err = open_actors(r)) || (err = connect_bus(r)))
         return err;
-    err = work_outbox_open(&r->outbox, r->conn, &r->plan, work_runtime_confirm, r);
+    err = work_outbox_open(&r->outbox, r->conn, &r->plan, work_runtime_confirm, r,
+                           work_runtime_wake(r));
     if (!err && work_runtime_going(r))
         work_runtime_recall(r);
     if (!err && work_runtime_going(r))
@@ -388,7 +415,7 @@ static bus_err open_all(runtime *r, const char *scenario)
 static void close_all(runtime *r)
 {
     // Whoever ends is started again, if not for this plan: a replay waits for it. One that failed for good does not.
-    work_feed_close(r->feed, r->exit_code == WORK_EXIT_FAILED);
+    work_runtime_close_feed(r, r->exit_code == WORK_EXIT_FAILED);
     work_outbox_close(r->outbox);
     for (uint32_t i = 0; i < r->count; i++)
         work_actor_close(&r->actors[i]);

@@ -216,7 +216,20 @@ bus_err work_runtime_open_feed(runtime *r)
                            .name = name,
                            .run = run,
                            .after_seq = *run ? position : 0};
-    return work_feed_open(&r->feed, r->conn, &opts);
+    bus_err err = work_feed_open(&r->feed, r->conn, &opts);
+    pthread_mutex_lock(&r->ring);
+    r->sleeper = r->feed;
+    pthread_mutex_unlock(&r->ring);
+    return err;
+}
+
+void work_runtime_close_feed(runtime *r, bool leaves)
+{
+    pthread_mutex_lock(&r->ring);
+    r->sleeper = NULL;
+    pthread_mutex_unlock(&r->ring);
+    work_feed_close(r->feed, leaves);
+    r->feed = NULL;
 }
 
 // --- runs, marks, gaps -------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 #ifndef WORKHOST_RUNTIME_RUNTIME_IMPL_H
 #define WORKHOST_RUNTIME_RUNTIME_IMPL_H
 
+#include <pthread.h>
+
 #include "bus/base/log.h"
 #include "bus/nats/clock.h"
 #include "bus/nats/stream.h"
@@ -18,6 +20,10 @@ typedef struct work_runtime {
     bus_clock_feed *clock; // NULL on the machine's clock
     work_outbox *outbox;
     work_feed *feed;
+    pthread_mutex_t ring; // guards who is to be woken
+    work_feed *sleeper;   // the feed while it is open
+    _Atomic bool acked;   // acknowledgements have come that nobody has looked at
+    bus_mono acks_at;     // when they were looked at last
     work_actor actors[WORK_PLAN_WORKERS_MAX];
     uint32_t count;
     bus_scratch scratch;
@@ -35,6 +41,7 @@ typedef struct work_runtime {
 
 // --- runtime.c ---------------------------------------------------------------------------------------
 void work_runtime_leave(runtime *r, int exit_code); // the loop ends; the first code counts
+bus_wake work_runtime_wake(runtime *r);             // of acknowledgements
 bool work_runtime_going(const runtime *r);          // neither leaving nor told to stop
 void work_runtime_rest(int ms);
 // A condition that may last is said once in a while, not in every turn; the host hears of one that lasts.
@@ -47,6 +54,7 @@ bus_mark work_runtime_seen(const runtime *r); // act: the highest that its actor
 void work_runtime_begin(runtime *r);
 void work_runtime_store_beginnings(runtime *r);
 bus_err work_runtime_open_feed(runtime *r);
+void work_runtime_close_feed(runtime *r, bool leaves);
 void work_runtime_begin_run(runtime *r);
 void work_runtime_skip_gap(runtime *r, bus_seq_range gap);
 void work_runtime_report_reset(runtime *r, const work_actor *a, bus_seq_range lost);

@@ -66,7 +66,8 @@ static bus_err open_outbox(runtime *r)
 {
     work_outbox_close(r->outbox);
     r->outbox = NULL;
-    return work_outbox_open(&r->outbox, r->conn, &r->plan, work_runtime_confirm, r);
+    return work_outbox_open(&r->outbox, r->conn, &r->plan, work_runtime_confirm, r,
+                            work_runtime_wake(r));
 }
 
 // The lowest place behind which outputs may be stored that no progress tells of.
@@ -87,8 +88,7 @@ void work_runtime_begin_anew(runtime *r)
         work_runtime_leave(r, WORK_EXIT_AGAIN);
         return;
     }
-    work_feed_close(r->feed, false);
-    r->feed = NULL;
+    work_runtime_close_feed(r, false);
     r->went_back = false;
     r->last_input = (bus_mark){0};
     uint64_t out_seq = 0;

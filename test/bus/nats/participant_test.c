@@ -2,6 +2,7 @@
 #include "bus/nats/participant.h"
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -456,4 +457,30 @@ Test(participant, two_runs_are_the_same_but_for_run_and_wall_time)
         cr_assert_eq(t.events, EVENTS);
         bus_participant_close(t.part);
     }
+}
+
+static void *nudge_soon(void *part)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
+    bus_participant_nudge(part);
+    return NULL;
+}
+
+Test(participant, a_wait_ends_when_somebody_nudges)
+{
+    taker t;
+    pthread_t thread;
+    bus_hyp_record record;
+    given_a_recorded_stream(20);
+    given_a_replay(10);
+    replay_play_up_to(20);
+    replay_write_record("finished", 21);
+    given_a_participant(&t, NULL);
+    take_until_end(&t);
+    bus_mono begin = bus_machine_mono();
+    pthread_create(&thread, NULL, nudge_soon, t.part);
+    cr_assert_eq(bus_participant_next(t.part, BUS_SPAN_S(30), &record), BUS_PART_NOTHING);
+    cr_assert_lt(bus_mono_since(bus_machine_mono(), begin).ns, BUS_SPAN_S(20).ns);
+    pthread_join(thread, NULL);
+    bus_participant_close(t.part);
 }

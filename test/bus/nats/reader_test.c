@@ -1,6 +1,7 @@
 // Source: schemas/specs/recording.md, "Reading".
 #include <inttypes.h>
 #include <nats/nats.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -380,5 +381,30 @@ Test(reader, loses_nothing_when_its_owner_is_slow, .init = setup, .fini = teardo
         cr_assert(result == BUS_READER_RECORD && record.seq == seq);
         work();
     }
+    bus_reader_close(reader);
+}
+
+static void *nudge_soon(void *reader)
+{
+    sleep_ms(50);
+    bus_reader_nudge(reader);
+    return NULL;
+}
+
+Test(reader, a_wait_ends_when_somebody_nudges, .init = setup, .fini = teardown)
+{
+    pthread_t thread;
+    bus_record record;
+    bus_seq_range gap;
+    given_records(conn, "ACT", "act.a", 1, 10);
+    bus_reader *reader = given_reader((bus_reader_opts){.from_seq = 1});
+    cr_assert_eq(next(reader, &record, &gap), BUS_READER_RECORD);
+    cr_assert_eq(next(reader, &record, &gap),
+                 BUS_READER_CAUGHT_UP); // told once; from now on it waits
+    bus_mono begin = bus_machine_mono();
+    pthread_create(&thread, NULL, nudge_soon, reader);
+    cr_assert_eq(bus_reader_next(reader, BUS_SPAN_S(30), &record, &gap), BUS_READER_CAUGHT_UP);
+    cr_assert_lt(bus_mono_since(bus_machine_mono(), begin).ns, BUS_SPAN_S(20).ns);
+    pthread_join(thread, NULL);
     bus_reader_close(reader);
 }
