@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bus/base/kill_point.h"
 #include "bus/base/log.h"
 #include "bus/base/thread.h"
 #include "bus/nats/stream.h"
@@ -74,6 +75,7 @@ static void want_lease(feed *f)
     }
     f->recall_due = bus_now_mono();
     f->phase = FEED_WANT_RECALL;
+    bus_kill_point("feed.leased");
 }
 
 static bus_err recall(feed *f)
@@ -104,6 +106,7 @@ static void want_recall(feed *f, bus_mono now)
         f->phase = FEED_RUNNING;
         f->connect_due = now;
         feed_why(f, "connecting to the venue");
+        bus_kill_point("feed.recalled");
         return;
     }
     feed_why(f, err == BUS_ENOTFOUND ? "the stream ACT is not there (stored makes it)"
@@ -166,16 +169,46 @@ static void act(feed *f, bus_mono now)
     }
 }
 
-// The broker came back on an older copy of its store. What is in the window is not sent: the gap that the tail of
-// what is there begins will hold it, and what was lost with the newer store.
-static void begin_anew_when_store_went_back(feed *f)
+// What was received and not acknowledged comes again behind the end of the lane as it is now. What had been
+// acknowledged since that end is gone for good: a gap before them.
+static bus_err go_on_behind(feed *f)
+{
+    feed_lane_end end;
+    bool stored;
+    bus_err err = feed_recall_end(f->session, f->set.conn, &end);
+    const feed_lane_last last = {end.subject, end.msg_id, end.last_seq};
+    if (!err)
+        err = feed_outbox_reopen(&f->outbox, &f->set.publisher, (bus_wake){wake_net, f}, &last,
+                                 &stored);
+    if (err)
+        return err;
+    feed_now now = feed_now_of(f);
+    feed_outbox_held(&f->outbox, &now.received);
+    if (!end.received.ns) // nothing is left; we wrote nothing before we were there
+        end.received.ns = f->life.epoch_ms * 1000000;
+    feed_session_went_back(f->session, end.received, !stored, f->went_back, &now);
+    feed_outbox_resend(&f->outbox);
+    bus_info("what was not acknowledged goes on behind sequence %llu",
+             (unsigned long long)end.last_seq);
+    f->went_back[0] = '\0';
+    return BUS_OK;
+}
+
+// The broker came back on an older copy of its store. The connection to the venue, and what is known of it, stay.
+static void follow_store(feed *f, bus_mono now)
 {
     if (!f->outbox_open || !f->outbox.went_back)
         return;
-    bus_error("%s: everything begins anew", f->outbox.why);
-    memcpy(f->went_back, f->outbox.why, sizeof f->went_back);
-    f->phase = f->phase == FEED_STOPPING ? FEED_ENDED : FEED_WANT_LEASE;
-    drop_all(f);
+    if (!f->went_back[0]) {
+        bus_error("%s: the store went back", f->outbox.why);
+        memcpy(f->went_back, f->outbox.why, sizeof f->went_back);
+        f->recall_due = now;
+    }
+    if (now.ns < f->recall_due.ns || !go_on_behind(f))
+        return;
+    feed_why(f, bus_err_text());
+    bus_debug("%s", bus_err_text());
+    f->recall_due = bus_mono_add(now, BUS_SPAN_MS(RECALL_AGAIN_MS));
 }
 
 static void turn(feed *f)
@@ -184,12 +217,13 @@ static void turn(feed *f)
     bool may_act = check_lease(f);
     if (f->outbox_open && may_act)
         feed_outbox_turn(&f->outbox);
+    if (may_act)
+        follow_store(f, now);
     if (f->outbox_open && f->outbox.lost) {
         bus_error("events could not be kept for the broker: everything begins anew");
         drop_all(f);
         f->phase = FEED_WANT_LEASE;
     }
-    begin_anew_when_store_went_back(f);
     if (atomic_load(&f->stop))
         stop_turn(f, now);
     if (may_act)

@@ -49,7 +49,7 @@ struct feed {
     feed_lifecycle life;
     feed_requests requests;
     bus_mono stop_since;
-    char went_back[256]; // the store holds less than was known: to be told on the lane; "": no
+    char went_back[256]; // the store holds less than was known: not yet told on the lane; "": no
     char why[256];
 };
 

@@ -205,9 +205,10 @@ static void tell_refusals(feed *f, bus_mono now)
     }
 }
 
+// Of a feed that had to begin anew meanwhile; else it is told before what is sent again.
 static void tell_went_back(feed *f)
 {
-    if (!f->have_live || !f->went_back[0])
+    if (!f->have_live || !f->went_back[0] || f->outbox.went_back)
         return;
     feed_now at = feed_now_of(f);
     feed_session_degraded(f->session, NULL, "store_went_back", f->went_back, &at);

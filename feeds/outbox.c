@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "bus/base/log.h"
+#include "bus/event/event.h"
 #include "bus/event/identity.h"
 #include "bus/lane/lane.h"
 #include "bus/nats/stream.h"
@@ -147,15 +148,11 @@ static void on_side_ack(void *ctx, const bus_ack *ack)
 
 // --- life --------------------------------------------------------------------------------------------
 
-bus_err feed_outbox_open(feed_outbox *o, const char *venue, const bus_conn_opts *conn,
-                         bus_wake wake)
+static bus_err open_lane(feed_outbox *o, const bus_conn_opts *conn, bus_wake wake,
+                         bus_publisher **out)
 {
-    *o = (feed_outbox){.venue = venue};
-    snprintf(o->feed_lane, sizeof o->feed_lane, "act.exchange.%s.feed.", venue);
-    feed_fifo_init(&o->waiting, WAITING_BYTES_MAX);
-    feed_fifo_init(&o->side_waiting, SIDE_BYTES_MAX);
     char own[64];
-    snprintf(own, sizeof own, "act.exchange.%s.>", venue);
+    snprintf(own, sizeof own, "act.exchange.%s.>", o->venue);
     bus_publisher_opts lane = {.conn = *conn,
                                .owned = own,
                                .owned_stream = "ACT",
@@ -164,12 +161,22 @@ bus_err feed_outbox_open(feed_outbox *o, const char *venue, const bus_conn_opts 
                                .confirm = confirm,
                                .on_ack_ctx = o,
                                .window_msgs_max = FEED_WINDOW_EVENTS_MAX};
+    return bus_publisher_open(out, &lane);
+}
+
+bus_err feed_outbox_open(feed_outbox *o, const char *venue, const bus_conn_opts *conn,
+                         bus_wake wake)
+{
+    *o = (feed_outbox){.venue = venue};
+    snprintf(o->feed_lane, sizeof o->feed_lane, "act.exchange.%s.feed.", venue);
+    feed_fifo_init(&o->waiting, WAITING_BYTES_MAX);
+    feed_fifo_init(&o->side_waiting, SIDE_BYTES_MAX);
     bus_publisher_opts side = {.conn = *conn,
                                .wake = wake,
                                .on_ack = on_side_ack,
                                .on_ack_ctx = o,
                                .window_msgs_max = 256};
-    bus_err err = bus_publisher_open(&o->lane, &lane);
+    bus_err err = open_lane(o, conn, wake, &o->lane);
     if (!err)
         err = bus_publisher_open(&o->side, &side);
     if (err)
@@ -183,8 +190,75 @@ void feed_outbox_close(feed_outbox *o)
     bus_publisher_close(o->side);
     feed_fifo_release(&o->waiting);
     feed_fifo_release(&o->side_waiting);
+    feed_fifo_release(&o->held);
     *o = (feed_outbox){0};
 }
+
+// --- a store that went back ---------------------------------------------------------------------------
+
+typedef struct {
+    feed_outbox *o;
+    const feed_lane_last *last;
+    bool stored;
+} holding;
+
+static void hold(void *ctx, const bus_unacknowledged *m)
+{
+    holding *h = ctx;
+    feed_outbox *o = h->o;
+    const bus_view piece[3] = {m->subject, m->msg_id, m->payload};
+    if (bus_view_is(m->subject, h->last->subject) && bus_view_is(m->msg_id, h->last->msg_id)) {
+        // What is stored is a prefix of what was sent: it ends with this one.
+        feed_fifo_release(&o->held);
+        h->stored = true;
+    } else if (!feed_fifo_push(&o->held, (int64_t)m->tag, piece)) {
+        o->lost = true;
+    }
+}
+
+bus_err feed_outbox_reopen(feed_outbox *o, const bus_conn_opts *conn, bus_wake wake,
+                           const feed_lane_last *last, bool *stored)
+{
+    bus_publisher *lane = NULL;
+    feed_fifo_record r;
+    holding h = {o, last, false};
+    bus_err err = open_lane(o, conn, wake, &lane);
+    if (err)
+        return err;
+    feed_fifo_init(&o->held, WAITING_BYTES_MAX);
+    bus_publisher_each(o->lane, hold, &h);
+    while (feed_fifo_front(&o->waiting, &r)) {
+        hold(&h, &(bus_unacknowledged){r.piece[0], r.piece[1], r.piece[2], (uint64_t)r.at});
+        feed_fifo_pop(&o->waiting);
+    }
+    bus_publisher_close(o->lane);
+    o->lane = lane;
+    o->known_seq = last->known_seq;
+    o->went_back = false;
+    *stored = h.stored;
+    return BUS_OK;
+}
+
+bool feed_outbox_held(const feed_outbox *o, bus_recorded_time *first)
+{
+    feed_fifo_record r;
+    bus_event event;
+    return feed_fifo_front(&o->held, &r) && !bus_event_decode_msgpack(&event, r.piece[2]) &&
+           !bus_time_parse(event.recordedtime, &first->ns);
+}
+
+void feed_outbox_resend(feed_outbox *o)
+{
+    feed_fifo_record r;
+    while (feed_fifo_front(&o->held, &r)) {
+        if (!feed_fifo_push(&o->waiting, r.at, r.piece))
+            o->lost = true;
+        feed_fifo_pop(&o->held);
+    }
+    feed_fifo_release(&o->held);
+}
+
+// --- events -------------------------------------------------------------------------------------------
 
 static const bus_header_pair event_header[] = {{"Content-Type", BUS_CONTENT_MSGPACK}};
 
@@ -244,7 +318,7 @@ void feed_outbox_push(feed_outbox *o)
 
 bool feed_outbox_ready(const feed_outbox *o)
 {
-    return o->waiting.count == 0;
+    return o->waiting.count == 0 && o->held.count == 0;
 }
 
 bool feed_outbox_empty(const feed_outbox *o)

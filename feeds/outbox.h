@@ -20,6 +20,7 @@ enum { FEED_WINDOW_EVENTS_MAX = 8192 };
 typedef struct {
     bus_publisher *lane, *side;
     feed_fifo waiting, side_waiting;
+    feed_fifo held; // by feed_outbox_reopen, until feed_outbox_resend
     const char *venue;
     char feed_lane[80];         // in front of the subjects of feed.…
     bus_recorded_time received; // of the frame that events are made of just now; 0: of none
@@ -29,13 +30,26 @@ typedef struct {
     // Whenever the broker comes back its store must still hold what is known to be on the lane.
     bus_conn *ask;      // where that is asked; NULL: it is not
     uint64_t known_seq; // the highest of ACT
-    bool went_back;     // it does not: nothing more is sent, the caller must begin anew
+    bool went_back;     // it does not: nothing more is sent until feed_outbox_reopen
     char why[256];      // of went_back
 } feed_outbox;
 
 bus_err feed_outbox_open(feed_outbox *o, const char *venue, const bus_conn_opts *conn,
                          bus_wake wake);
 void feed_outbox_close(feed_outbox *o); // gives up what is not acknowledged
+// The store went back: what is not acknowledged is held, but for what `last` (the newest event of ours that is
+// there) shows to be stored, and the lane is written by a new publisher. known_seq: the highest of ACT now.
+// What is made next goes out first, then, by feed_outbox_resend, what was held, in its order.
+//   stored  last is one of those that were held: nothing of ours is missing before them
+typedef struct {
+    const char *subject, *msg_id;
+    uint64_t known_seq;
+} feed_lane_last;
+bus_err feed_outbox_reopen(feed_outbox *o, const bus_conn_opts *conn, bus_wake wake,
+                           const feed_lane_last *last, bool *stored);
+bool feed_outbox_held(const feed_outbox *o,
+                      bus_recorded_time *first); // recordedtime; false: none is
+void feed_outbox_resend(feed_outbox *o);
 // feed_outbox_turn takes acks and sends what waits.
 void feed_outbox_turn(feed_outbox *o);
 void feed_outbox_push(feed_outbox *o); // what was made in this turn goes out: the end of each turn

@@ -95,6 +95,7 @@ static bus_err newest_before(tail *t, const char *pattern, uint64_t seq, uint64_
 // The feed's last event on a subject pattern. The event lives until owner is released.
 typedef struct {
     uint64_t seq; // 0: there is none
+    bus_view subject;
     bus_event event;
     bus_msg *owner;
 } last_one;
@@ -120,6 +121,7 @@ static bus_err last_event(tail *t, const char *pattern, last_one *out)
             return bus_note(err, "sequence %llu of " STREAM, (unsigned long long)found);
     }
     out->seq = record.seq;
+    out->subject = record.subject;
     return BUS_OK;
 }
 
@@ -200,6 +202,23 @@ static void tell_seen(void *ctx, uint64_t seq, const bus_event *event)
 }
 
 // received_ns: of the last frame on any of the subjects; as it was when there is none.
+static bus_err last_frame(feed_session *session, tail *t, int64_t *received_ns)
+{
+    const char *subject;
+    bool several;
+    bus_err err = BUS_OK;
+    for (uint32_t i = 0; !err && session->venue->recall(session, i, &subject, &several); i++) {
+        last_one last;
+        err = last_event(t, subject, &last);
+        if (!err && last.seq)
+            err = raise_received(received_ns, &last.event);
+        if (!err)
+            bus_msg_release(last.owner);
+    }
+    return err;
+}
+
+// The same, and the session is told the ids.
 static bus_err last_ids(feed_session *session, tail *t, int64_t *received_ns)
 {
     const char *subject;
@@ -224,19 +243,24 @@ static bus_err last_ids(feed_session *session, tail *t, int64_t *received_ns)
     return BUS_OK;
 }
 
-static bus_err recall(feed_session *session, tail *t, bool *fresh)
+// The last event of the venue's, once nobody writes any more.
+static bus_err end_of_lane(feed_session *session, tail *t, last_one *last)
 {
     char pattern[BUS_SUBJECT_BUF];
-    last_one last;
-    int64_t last_ns = 0, frame_ns = 0, epoch = 0;
     bus_stream_info info;
     bus_err err = bus_stream_info_get(t->conn, STREAM, &info);
     if (err)
         return err;
     snprintf(pattern, sizeof pattern, "act.exchange.%s.>", session->venue->name);
     err = still(t, pattern, info.answered);
-    if (!err)
-        err = last_event(t, pattern, &last);
+    return err ? err : last_event(t, pattern, last);
+}
+
+static bus_err recall(feed_session *session, tail *t, bool *fresh)
+{
+    last_one last;
+    int64_t last_ns = 0, frame_ns = 0, epoch = 0;
+    bus_err err = end_of_lane(session, t, &last);
     if (err)
         return err;
     *fresh = last.seq == 0;
@@ -263,4 +287,31 @@ bus_err feed_recall(feed_session *session, bus_conn *conn, bool *fresh)
     bus_err err = recall(session, &t, fresh);
     bus_scratch_release(&t.scratch);
     return bus_note(err, "reading the tail of " STREAM " for %s", session->venue->name);
+}
+
+static bus_err recall_end(feed_session *session, tail *t, feed_lane_end *end)
+{
+    last_one last;
+    bus_seq_range range = {0};
+    bus_err err = bus_stream_range(t->conn, STREAM, &range);
+    end->last_seq = range.last;
+    if (!err)
+        err = end_of_lane(session, t, &last);
+    if (err || !last.seq)
+        return err;
+    const bus_event *e = &last.event;
+    bus_view_copy(last.subject, end->subject, sizeof end->subject);
+    err = bus_identity_dedup(end->msg_id, sizeof end->msg_id, e->runid, e->source, e->id, NULL);
+    bus_msg_release(last.owner);
+    return err ? err : last_frame(session, t, &end->received.ns);
+}
+
+bus_err feed_recall_end(feed_session *session, bus_conn *conn, feed_lane_end *end)
+{
+    tail t = {.conn = conn};
+    *end = (feed_lane_end){0};
+    snprintf(t.source, sizeof t.source, "urn:com.virtufin.exchange.%s", session->venue->name);
+    bus_err err = recall_end(session, &t, end);
+    bus_scratch_release(&t.scratch);
+    return bus_note(err, "reading the end of " STREAM " for %s", session->venue->name);
 }

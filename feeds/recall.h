@@ -4,6 +4,7 @@
 #ifndef FEEDS_RECALL_H
 #define FEEDS_RECALL_H
 
+#include "bus/event/identity.h"
 #include "bus/nats/conn.h"
 #include "feeds/venues/session.h"
 
@@ -11,5 +12,15 @@
 // try again; BUS_ESTATE: the tail still moves, try again.
 // *fresh: the lane holds nothing of this venue.
 bus_err feed_recall(feed_session *session, bus_conn *conn, bool *fresh);
+
+// Where the lane ends: of the newest event of the venue's feed subject and de-duplication id, "" when there is none;
+// receipt of its last frame, 0 when there is none; the highest sequence of ACT.
+typedef struct {
+    char subject[BUS_SUBJECT_BUF], msg_id[BUS_DEDUP_TEXT];
+    bus_recorded_time received;
+    uint64_t last_seq;
+} feed_lane_end;
+// feed_recall_end tells the session nothing. Errors as above.
+bus_err feed_recall_end(feed_session *session, bus_conn *conn, feed_lane_end *end);
 
 #endif

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bus/base/kill_point.h"
 #include "bus/base/log.h"
 #include "bus/lane/lane.h"
 #include "store/method.h"
@@ -56,6 +57,7 @@ bus_err store_scenarios_write(store_scenarios *ss, store_scenario *s)
     if (err)
         return bus_note(err, "writing scenario '%s'", s->id);
     s->revision = revision;
+    bus_kill_point("scenario.written");
     return BUS_OK;
 }
 
@@ -112,7 +114,10 @@ static bus_err create(store_scenarios *ss, create_request *r, store_scenario *s)
         return err;
     // The stream first: once the record stands, publishers may publish.
     err = store_scenario_stream_ensure(ss->conn, s->id, ss->limits);
-    return err ? err : store_scenarios_write(ss, s);
+    if (err)
+        return err;
+    bus_kill_point("scenario.stream");
+    return store_scenarios_write(ss, s);
 }
 
 static void on_create(void *ctx, bus_call *call, const ProtobufCMessage *request)

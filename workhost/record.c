@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bus/base/kill_point.h"
 #include "bus/lane/lane.h"
 #include "workhost/runtime/progress.h"
 
@@ -261,7 +262,10 @@ bus_err work_record_store(bus_conn *conn, work_record *r)
     bus_err err = dump ? bus_kv_put(conn, WORK_BUCKET, key, bus_view_of(dump), &r->revision)
                        : bus_fail(BUS_ENOMEM, "worker record");
     free(dump);
-    return bus_note(err, "storing worker '%s'", r->name);
+    if (err)
+        return bus_note(err, "storing worker '%s'", r->name);
+    bus_kill_point("host.recorded");
+    return BUS_OK;
 }
 
 bus_err work_record_erase(bus_conn *conn, work_record *r)

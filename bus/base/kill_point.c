@@ -13,22 +13,25 @@
 
 bool bus_kill_armed;
 
-// <name>:<n>[@<file>]
+// Of the entry that is armed.
 static char point[64], token[256];
 static _Atomic uint64_t left; // passes until it ends
 
-static bool parse(const char *text)
+// <name>:<n>[@<file>]
+static bool parse(bus_view text)
 {
-    const char *colon = strchr(text, ':'), *at = colon ? strchr(colon, '@') : NULL;
+    const char *colon = memchr(text.ptr, ':', text.len), *end = text.ptr + text.len;
+    const char *at = colon ? memchr(colon, '@', (size_t)(end - colon)) : NULL;
+    const char *digits_end = at ? at : end;
     uint64_t n = 0;
-    if (!colon || (size_t)(colon - text) >= sizeof point || (at && strlen(at + 1) >= sizeof token))
+    if (!colon || (size_t)(colon - text.ptr) >= sizeof point ||
+        (at && (size_t)(end - at) > sizeof token) ||
+        !bus_view_u64((bus_view){colon + 1, (size_t)(digits_end - colon - 1)}, &n) || n == 0)
         return false;
-    const char *end = at ? at : colon + strlen(colon);
-    if (!bus_view_u64((bus_view){colon + 1, (size_t)(end - colon - 1)}, &n) || n == 0)
-        return false;
-    memcpy(point, text, (size_t)(colon - text));
-    point[colon - text] = '\0';
-    snprintf(token, sizeof token, "%s", at ? at + 1 : "");
+    bus_view_copy((bus_view){text.ptr, (size_t)(colon - text.ptr)}, point, sizeof point);
+    token[0] = '\0';
+    if (at)
+        bus_view_copy((bus_view){at + 1, (size_t)(end - at - 1)}, token, sizeof token);
     atomic_store(&left, n);
     return true;
 }
@@ -36,12 +39,19 @@ static bool parse(const char *text)
 void bus_kill_arm(void)
 {
     const char *text = getenv("TL_KILL_AT");
-    if (!text || !*text)
-        return;
-    bus_kill_armed = parse(text);
-    if (!bus_kill_armed)
-        bus_warn("TL_KILL_AT: <point>:<n>[@<file>] is expected, n at least 1: '%.80s' is not used",
-                 text);
+    bus_kill_armed = false;
+    for (const char *at = text; at && *at && !bus_kill_armed;) {
+        size_t len = strcspn(at, ",");
+        if (!parse((bus_view){at, len})) {
+            bus_warn("TL_KILL_AT: <point>:<n>[@<file>], … is expected, n at least 1: '%.80s' is "
+                     "not used",
+                     text);
+            return;
+        }
+        // Somebody died of this one before: the next one is for us.
+        bus_kill_armed = !*token || access(token, F_OK) == 0;
+        at += len + (at[len] == ',');
+    }
 }
 
 void bus_kill_pass(const char *name)

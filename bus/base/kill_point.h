@@ -8,7 +8,8 @@
 
 #include <stdbool.h>
 
-extern bool bus_kill_armed; // TL_KILL_AT names a point; never changes once threads run
+extern bool
+    bus_kill_armed; // TL_KILL_AT names a point for this life; never changes once threads run
 
 // Reads TL_KILL_AT. What cannot be read arms nothing, and is logged.
 void bus_kill_arm(void);

@@ -484,6 +484,18 @@ uint32_t bus_publisher_pending(const bus_publisher *pub)
     return bus_window_count(&pub->window);
 }
 
+void bus_publisher_each(const bus_publisher *pub, bus_unacknowledged_fn fn, void *ctx)
+{
+    for (uint64_t n = pub->window.head; n < pub->window.tail; n++) {
+        bus_frame m = bus_frame_at(bus_window_bytes(&pub->window, n));
+        const bus_unacknowledged message = {.subject = m.subject,
+                                            .msg_id = m.id,
+                                            .payload = m.payload,
+                                            .tag = bus_window_slot(&pub->window, n)->tag};
+        fn(ctx, &message);
+    }
+}
+
 bool bus_publisher_up(const bus_publisher *pub)
 {
     return bus_conn_state_of(pub->outlet.conn) == BUS_CONN_UP && !pub->why[0];

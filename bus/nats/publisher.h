@@ -66,6 +66,13 @@ void bus_publisher_poll(
 bus_err bus_publisher_wait(bus_publisher *pub,
                            bus_span timeout); // polls until the window is empty; BUS_ETIMEOUT
 uint32_t bus_publisher_pending(const bus_publisher *pub); // messages in the window
+// bus_publisher_each shows what is in the window, in order of sending; views are valid within the call.
+typedef struct {
+    bus_view subject, msg_id, payload; // msg_id empty: none
+    uint64_t tag;
+} bus_unacknowledged;
+typedef void (*bus_unacknowledged_fn)(void *ctx, const bus_unacknowledged *message);
+void bus_publisher_each(const bus_publisher *pub, bus_unacknowledged_fn fn, void *ctx);
 // up: connected, and the broker takes messages. why: the reason when it is not ("" when it is).
 bool bus_publisher_up(const bus_publisher *pub);
 const char *bus_publisher_why(const bus_publisher *pub, char *buf, size_t cap);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bus/base/kill_point.h"
 #include "bus/base/log.h"
 
 void feed_session_init(feed_session *session, const feed_venue *venue, const feed_opts *opts)
@@ -111,6 +112,19 @@ void feed_session_gap(feed_session *session, const feed_gap *gap, const feed_now
     feed_put_instant(p, "received_before", gap->before.ns);
     session->stats.gaps++;
     own(session, "gap", gap->symbol, now);
+    bus_kill_point("feed.gap");
+}
+
+void feed_session_went_back(feed_session *session, bus_recorded_time after, bool lost,
+                            const char *text, const feed_now *now)
+{
+    bus_recorded_time newest = session->emit.last_recorded;
+    const feed_gap gap = {.reason = "store_went_back", .after = after, .before = now->received};
+    if (lost)
+        feed_session_gap(session, &gap, now);
+    feed_session_degraded(session, NULL, "store_went_back", text, now);
+    session->emit.last_recorded = newest; // of what comes behind these
+    session->venue->again(session, now);
 }
 
 void feed_session_resync(feed_session *session, const char *symbol, const char *reason,

@@ -45,6 +45,11 @@ void feed_session_up(feed_session *session, const feed_link *link, const feed_no
 // feed_session_down: rotation in link means that another connection carries the streams.
 void feed_session_down(feed_session *session, const feed_link *link, const char *reason,
                        const char *text, const feed_now *now);
+// feed_session_went_back: what the lane held after `after` is gone; what was received since `now` comes (again) behind
+// this. Books and descriptions are due anew.
+//   lost  false: nothing of ours was
+void feed_session_went_back(feed_session *session, bus_recorded_time after, bool lost,
+                            const char *text, const feed_now *now);
 void feed_session_stale(feed_session *session, bus_span silent, bus_span limit,
                         const feed_now *now);
 

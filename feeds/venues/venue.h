@@ -71,6 +71,8 @@ struct feed_venue {
     bus_err (*response)(feed_session *session, const feed_request *request, int status,
                         bus_view body, const feed_now *now);
     void (*tick)(feed_session *session, const feed_now *now); // at least once a second
+    // again: what the session made of its own accord (books, descriptions) may be gone from the lane: it is due anew.
+    void (*again)(feed_session *session, const feed_now *now);
     // seen: the id of a recorded event: nothing at or below it is published again.
     void (*seen)(feed_session *session, bus_view id);
     // recall: subject number i (0, 1, …) whose last recorded event `seen` must be shown after a restart;

@@ -1,7 +1,8 @@
 """Judges what a round left, in a process of its own: auditor.py FOLDER, with the broker still up.
 
 Reads the exchange's send logs and the streams raw; shares no code with any daemon. Prints one JSON object: lists of
-sentences for what is lost, doubled, out of order or gone backwards, and counts. Source: schemas/specs/faults.md, "Audit".
+sentences for what is lost, doubled, out of order or gone backwards, and counts. What it read stays in the folder:
+auditor.py --again FOLDER judges it once more, without a broker. Source: schemas/specs/faults.md, "Audit".
 """
 
 import json
@@ -9,6 +10,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import jsonschema
 import msgpack
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "system"))
@@ -17,8 +19,12 @@ from support.audit import judge  # noqa: E402
 from support.bus import Bus  # noqa: E402
 from support.feed import LANE, Tally  # noqa: E402
 
+import state  # noqa: E402
+from evidence import gather, kept  # noqa: E402
+
 FAST, SLOW = 3, 7  # of the worker: short, so that it decides often
 SAID_MAX = 5  # sentences of a kind in the report
+SIGNAL, RESET = "strategy.signal.emitted.sma", "control.worker.state_reset.sma"
 
 
 class Findings(dict):
@@ -26,58 +32,123 @@ class Findings(dict):
         self.setdefault(kind, []).append(text)
 
 
-def send_log(folder, lives):
-    """All lives of the exchange as one log: entries numbered on, without the half line of a kill."""
-    entries, base = [], 0
-    for life in range(1, lives + 1):
-        path = folder / f"sent.{life}.jsonl"
-        for line in path.read_bytes().split(b"\n")[:-1] if path.exists() else []:
-            entry = json.loads(line)
-            entry["n"] += base
-            entries.append(entry)
-        base = entries[-1]["n"] if entries else 0
-    return entries
+# --- the lane ------------------------------------------------------------------------------------------------
 
 
-def audit_lane(folder, meta, messages, found):
-    tally = Tally()
-    for message in audit_ids(messages, "ACT", found):
+def audit_lane(evidence, events, found):
+    tally, meta = Tally(), evidence.meta
+    for message, _ in events:
+        seq = message.seq
+        if not message.subject.startswith(LANE):
+            found.add("never sent", f"ACT, sequence {seq}: '{message.subject}' is nothing of the feed's")
+            continue
         try:
-            if message.subject.startswith(LANE):
-                tally.take(message)
+            tally.take(message)
         except AssertionError as error:
-            found.add("out of order", f"ACT, sequence {message.metadata.sequence.stream}: {error}")
-    log = send_log(folder, meta["exchange_lives"])
+            found.add("out of order", f"ACT, sequence {seq}: {error}")
+        except jsonschema.ValidationError as error:
+            found.add("wrong", f"ACT, sequence {seq}: {error.message}")
+    log = evidence.sent
     verdict = judge(log, tally, same_clock=not meta["virtual_clock"], up_to=log[-1]["n"] if log else None)
     for kind, texts in (("lost", verdict.lost), ("doubled", verdict.doubled), ("out of order", verdict.disordered),
                         ("never sent", verdict.unsent)):
         for text in texts:
             found.add(kind, f"frame: {text}")
-    return tally, {"frames": len(tally.ids), "frames in gaps": verdict.in_gaps, "gaps": len(tally.events("gap"))}
+    audit_own_events(events, meta, found)
+    audit_books(tally, meta, found)
+    counts = {"frames": len(tally.ids), "frames in gaps": verdict.in_gaps, "gaps": len(tally.events("gap"))}
+    return counts | audit_held(verdict, tally, meta, found)
 
 
 def audit_ids(messages, stream, found):
-    """Every event, frames and others, has an id of its own; those that are the first with theirs."""
+    """Every event, frames and others, has an id of its own; (message, event) of those that are the first with theirs."""
     seen, first = {}, []
     for message in messages:
-        event = msgpack.unpackb(message.data, raw=False)
-        key = (event.get("runid", ""), event["source"], event["id"])
-        if key in seen:
-            found.add("doubled", f"{stream}: {key} at {seen[key]} and {message.metadata.sequence.stream}")
+        try:
+            event = msgpack.unpackb(message.data, raw=False)
+            key = (event.get("runid", ""), event["source"], event["id"])
+        except (ValueError, KeyError, TypeError, AttributeError):
+            found.add("never sent", f"{stream}, sequence {message.seq}, '{message.subject}': no event")
             continue
-        seen[key] = message.metadata.sequence.stream
-        first.append(message)
+        if key in seen:
+            found.add("doubled", f"{stream}: {key} at {seen[key]} and {message.seq}")
+            continue
+        seen[key] = message.seq
+        first.append((message, event))
     return first
 
 
-def signals(messages):
-    """(session or run, causing sequence, data) in stream order."""
-    events = [msgpack.unpackb(m.data, raw=False) for m in messages if ".strategy.signal." in m.subject]
-    return [(e.get("runid", ""), int(e["causationseq"]), e["data"]) for e in events]
+def is_about_the_store(event):
+    return event["type"].rsplit(".", 2)[1] == "feed" and event["data"].get("reason") == "store_went_back"
+
+
+def audit_own_events(events, meta, found):
+    """The feed counts what it makes itself, per epoch from 1: a number that is not there is an event that is not there."""
+    numbers, ahead = {}, {}
+    for message, event in events:
+        epoch, _, n = event["id"].partition(".")
+        if epoch.isdigit():  # the others are named after what the venue counts
+            (ahead if is_about_the_store(event) else numbers).setdefault(epoch, []).append(int(n))
+    for epoch, made in numbers.items():
+        if made != sorted(made):
+            found.add("out of order", f"the feed's own events of epoch {epoch}: {made}")
+        all_made = sorted(made + ahead.get(epoch, []))
+        holes = [(a, b) for a, b in zip([0, *all_made], all_made) if b != a + 1]
+        # what went with the store is one run of them, and the gap told of it stands there
+        for a, b in holes[1 if meta["went_back"] and ahead else 0:]:
+            found.add("lost", f"the feed's own events {epoch}.{a + 1} to {epoch}.{b - 1}")
+
+
+def audit_books(tally, meta, found):
+    for symbol, want in meta["books"].items():
+        book = tally.books.get(symbol)
+        if book is None or book.last is None:
+            found.add("lost", f"the book of {symbol}: the lane gives none that is whole")
+            continue
+        for side in ("bids", "asks"):
+            if not want[side] or [list(level) for level in book.levels(side)] != want[side]:
+                found.add("wrong", f"the {side} of {symbol} are not the exchange's")
+
+
+def audit_held(verdict, tally, meta, found):
+    """A store that went back takes what it had acknowledged. What came later was held, and is on the lane."""
+    told = [e for e in tally.events("degraded") if e["data"]["reason"] == "store_went_back"]
+    gaps = [e for e in tally.events("gap") if e["data"]["reason"] == "store_went_back"]
+    back = meta["went_back"]
+    if not back:
+        for event in told + gaps:
+            found.add("wrong", f"the feed says that the store went back: {event['id']}")
+        return {}
+    if len(told) != 1 or len(gaps) != 1:
+        found.add("wrong", f"the store went back once; the feed tells of it {len(told)} times, by {len(gaps)} gaps")
+    for entry, reasons in verdict.gapped:
+        if entry["sent_ns"] > back["killed_ns"] and reasons == {"store_went_back"}:
+            found.add("lost", f"{entry} was sent to a feed that held it, and is only in a gap")
+    return {"stores gone back": len(told)}
+
+
+# --- decisions -----------------------------------------------------------------------------------------------
 
 
 def decide(trades):
     return sma.signals(trades, FAST, SLOW)
+
+
+def decisions(evidence, scenario, act, found):
+    """(run, causing sequence, data) of the signals in stream order, and the resets; nothing else is in the stream."""
+    made, resets = [], []
+    for message, event in audit_ids(evidence.streams.get("SC_" + scenario, []), "SC_" + scenario, found):
+        kind, where = message.subject.removeprefix(f"sc.{scenario}."), f"SC_{scenario}, sequence {message.seq}"
+        if kind == RESET and scenario == "LIVE":
+            resets.append(event["data"])
+        elif kind != SIGNAL or event.get("scenarioid") != scenario or event["source"] != "urn:com.virtufin.strategy":
+            found.add("never sent", f"{where}: '{message.subject}' of {event['source']} is no decision")
+        else:
+            cause = act.get(int(event["causationseq"]))
+            if cause != event["causationid"]:
+                found.add("wrong", f"{where}: caused by {event['causationid']}; ACT has {cause} there")
+            made.append((event.get("runid", ""), int(event["causationseq"]), event["data"]))
+    return made, resets
 
 
 def compare(name, got, expected, whole, found):
@@ -98,115 +169,95 @@ def compare(name, got, expected, whole, found):
         found.add("out of order", f"{name}: decisions are not in the order of their inputs")
 
 
-def audit_decisions(bus, act, history, found):
-    trades = sma.trades_of(act)
-    live = [(seq, data) for _, seq, data in signals(bus.read("SC_LIVE"))]
-    sessions = sessions_of(history, "LIVE")
+def audit_sessions(sessions, resets, meta, found):
+    """LIVE's sessions: one from the first input on, as declared; a second one where the store went back."""
+    back = meta["went_back"]
+    names, starts = [name for name, _ in sessions], [start for _, start in sessions]
+    wanted = ["1", "2"] if back else ["1"]
+    if names != wanted:
+        found.add("wrong", f"LIVE has sessions {names}; {wanted} were to be")
+    if starts[:1] != [1]:
+        found.add("wrong", f"LIVE began at {starts[:1]}; it was declared to begin at the first input")
+    told = [(r["session"], r["start_seq"]) for r in resets]
+    if told != sessions[1:]:
+        found.add("wrong", f"LIVE's resets tell of {told}; its sessions are {sessions}")
+    for start in starts[1:] if back else []:
+        if not back["done"] < start <= back["last"] + 1:
+            found.add("wrong", f"LIVE began anew at {start}; the copy was done up to {back['done']} and ended before {back['last']}")
+
+
+def audit_live(evidence, act, trades, history, found):
+    made, resets = decisions(evidence, "LIVE", act, found)
+    sessions = state.sessions_of(history, "LIVE")
+    audit_sessions(sessions, resets, evidence.meta, found)
     expected = []
     for i, (_, start) in enumerate(sessions):
         end = sessions[i + 1][1] if i + 1 < len(sessions) else float("inf")
         expected += decide([t for t in trades if start <= t[0] < end])
-    compare("LIVE", live, expected, True, found)
-    counts = {"decisions": len(live), "sessions": len(sessions)}
-    return counts, trades
+    compare("LIVE", [(seq, data) for _, seq, data in made], expected, True, found)
+    return {"decisions": len(made), "sessions": len(sessions), "resets": len(resets)}
 
 
-def sessions_of(history, scenario):
-    """(session, start_seq) in order."""
-    found = {}
-    for _, key, value in history:
-        if key == f"sc.{scenario}.sma":
-            found[value["session"]] = value["start_seq"]
-    return sorted(found.items(), key=lambda s: int(s[0]))
-
-
-def audit_runs(bus, trades, meta, runs, found):
+def audit_backtests(evidence, act, trades, runs, found):
     """Every run of the backtest: a prefix of what its range decides; the last one all of it."""
-    try:
-        made = signals(bus.read("SC_bt1"))
-    except Exception as error:  # no stream
-        found.add("lost", f"bt1: {error}")
-        return 0
-    for runid in {run for run, _, _ in made} | {meta["last_run"]}:
+    last = evidence.meta["last_run"]["runid"]
+    made, _ = decisions(evidence, "bt1", act, found)
+    for runid in {run for run, _, _ in made} | {last}:
         if runid not in runs:
             found.add("wrong", f"bt1: run {runid} is in no record of a replay")
             continue
-        first, last = runs[runid]
-        expected = decide([t for t in trades if first <= t[0] <= last])
-        compare(f"bt1, run {runid}", [(seq, data) for run, seq, data in made if run == runid], expected,
-                runid == meta["last_run"], found)
-    return len(made)
+        first, end = runs[runid]
+        expected = decide([t for t in trades if first <= t[0] <= end])
+        compare(f"bt1, run {runid}", [(seq, data) for run, seq, data in made if run == runid], expected, runid == last, found)
+    return {"backtest decisions": len(made)}
 
 
-def kv_history(bus, bucket):
-    """(revision, key, value) of every write there ever was; values that are JSON objects."""
-    out = []
-    for message in bus.read(f"KV_{bucket}"):
-        if message.data:
-            out.append((message.metadata.sequence.stream, message.subject.split(".", 2)[2], json.loads(message.data)))
-    return out
+def audit_dead_letters(evidence, found):
+    """No script makes anything that could not be told or decided."""
+    if "DLQ" not in evidence.streams:
+        found.add("lost", "there is no stream DLQ")
+    for letter in evidence.streams.get("DLQ", []):
+        reason = letter.headers.get("Dlq-Reason")
+        found.add("wrong", f"a dead letter, '{letter.subject}', {len(letter.data)} bytes: {reason}")
 
 
-RISING = ["done_seq", "outputs", "out_seq"]
+# --- all of it -----------------------------------------------------------------------------------------------
 
 
-def audit_progress(history, found):
-    """Within a session or run nothing goes back; a session or run that was left does not return."""
-    last, left = {}, set()
-    for revision, key, value in history:
-        if not key.startswith("sc."):
-            continue
-        name, era = key, (value["session"], value["runid"])
-        before = last.get(name)
-        state = key.endswith(".state")
-        if before and (before["session"], before["runid"]) != era:
-            left.add((name, before["session"], before["runid"]))
-        elif before:
-            for what in ["seq"] if state else RISING:
-                if value[what] < before[what]:
-                    found.add("backwards", f"{key} revision {revision}: {what} {before[what]} -> {value[what]}")
-        if (name, *era) in left:
-            found.add("backwards", f"{key} revision {revision}: back in {era}")
-        last[name] = value
+def audit(evidence):
+    """Counts, and what is not as it should be."""
+    found = Findings()
+    events = audit_ids(evidence.streams["ACT"], "ACT", found)
+    counts = audit_lane(evidence, events, found)
+    history = state.history(evidence, "workers")
+    state.audit_progress(history, found)
+    state.audit_scenarios(evidence, found)
+    state.audit_connections(evidence, found)
+    begin = max([start for _, start in state.sessions_of(history, "LIVE")], default=1)
+    runs = state.audit_replays(state.history(evidence, "replays"), begin, evidence.meta, found)
+    act = {message.seq: event["id"] for message, event in events}
+    trades = sma.trades_of([message for message, _ in events])
+    counts |= audit_live(evidence, act, trades, history, found)
+    counts |= audit_backtests(evidence, act, trades, runs, found)
+    audit_dead_letters(evidence, found)
+    return counts, found
 
 
-def audit_replays(history, found):
-    """Ranges of the runs; a run's position never goes back, and a run that ended stays ended."""
-    runs, position, ended = {}, {}, {}
-    for revision, key, value in history:
-        runid = value["runid"]
-        if not runid:
-            continue
-        runs[runid] = (value["first_seq"], value["last_seq"])
-        if value["position"] < position.get(runid, 0):
-            found.add("backwards", f"replays/{key} revision {revision}: {position[runid]} -> {value['position']}")
-        if ended.get(runid) and value["state"] != ended[runid]:
-            found.add("backwards", f"replays/{key} revision {revision}: {ended[runid]} -> {value['state']}")
-        position[runid] = value["position"]
-        if value["state"] in ("finished", "stopped", "failed"):
-            ended[runid] = value["state"]
-    return runs
+def read(folder):
+    bus = Bus(json.loads((folder / "meta.json").read_text())["url"])
+    try:
+        evidence = gather(folder, bus)
+    finally:
+        bus.close()
+    evidence.keep(folder / "evidence")
+    return evidence
 
 
-def main(folder):
-    meta = json.loads((folder / "meta.json").read_text())
-    bus, found = Bus(meta["url"]), Findings()
-    act = bus.read("ACT")
-    tally, counts = audit_lane(folder, meta, act, found)
-    for symbol, want in meta["books"].items():
-        book = tally.books.get(symbol)
-        if book and [list(level) for level in book.levels("bids")] != want["bids"]:
-            found.add("wrong", f"the book of {symbol} is not the exchange's")
-    progress = kv_history(bus, "workers")
-    audit_progress(progress, found)
-    runs = audit_replays(kv_history(bus, "replays"), found)
-    decided, trades = audit_decisions(bus, act, progress, found)
-    counts |= decided | {"backtest decisions": audit_runs(bus, trades, meta, runs, found)}
-    if counts["sessions"] != 1 and not meta["may_begin_anew"]:
-        found.add("wrong", f"LIVE began {counts['sessions']} sessions")
-    bus.close()
+def main(argv):
+    again, folder = argv[:-1] == ["--again"], Path(argv[-1])
+    counts, found = audit(kept(folder / "evidence") if again else read(folder))
     print(json.dumps({"counts": counts, "found": {k: [len(v), *v[:SAID_MAX]] for k, v in found.items()}}))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(sys.argv[1:])

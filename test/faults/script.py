@@ -25,7 +25,7 @@ class Script:
     virtual_clock: bool = False
     lease_ms: int = 1500  # of the feed
     seconds_apart: list = field(default_factory=list)  # pauses between the starts
-    arms: dict = field(default_factory=dict)  # daemon -> [(point, n)], one for each of its lives
+    arms: dict = field(default_factory=dict)  # daemon -> [(point, n)], one for each of its lives, or its children's
     actions: list = field(default_factory=list)  # (time, verb, arguments)
 
     def at(self, time, verb, *args):
@@ -70,6 +70,23 @@ def mid_output(s, dice):
     s.arms["workhostd"] = [(dice.choice(["worker.output", "worker.saving"]), dice.randint(1, 8)) for _ in range(3)]
 
 
+def mid_taking(s, dice):
+    """A feed that took the lease, knows what is recorded, or has told of the gap, and gets no further."""
+    s.lease_ms, s.seconds = 1000, 6
+    takes = [(dice.choice(["feed.leased", "feed.recalled"]), 1) for _ in range(2)]
+    s.arms["feedd"] = [takes[0], ("publisher.publish", dice.randint(300, 700)), ("feed.gap", dice.randint(1, 3)), takes[1]]
+
+
+def mid_record(s, dice):
+    """What a record promises is there before it (a stream), or is to come (an answer, a process), and who writes it dies."""
+    points = ["scenario.stream", "scenario.written"]
+    s.arms["stored"] = [(point, 1) for point in (points if dice.random() < 0.7 else points[1:])]
+    s.arms["workhostd"] = [("host.recorded", 1) for _ in range(dice.randint(1, 2))]
+    s.seconds = 5
+    for at in (0.1, 2.0, 3.8):
+        s.at(at, "replay", dice.choice(["max", "4x"]))
+
+
 def lost_outputs(s, dice):
     """Outputs do not arrive while progress does, or the other way round; then the runtime dies."""
     s.rate = 2000
@@ -110,7 +127,7 @@ def store_full(s, dice):
 def full_window(s, dice):
     s.rate, s.lease_ms = 20000, 4500  # what is held no longer is not published, and fills nothing
     s.at(0.2, *dice.choice([("freeze", "broker", 2.5), ("network", "feedd", "stall", 2.5)]))
-    s.at(2.4, "look_at_window")
+    s.at(1.0, "look_at_window", 1.4)
     if dice.random() < 0.5:
         s.at(2.45, "kill", "feedd", 0.1)
 
@@ -151,7 +168,8 @@ def older_copy(s, dice):
 
 
 PLOTS = [mid_publish, mid_window, mid_snapshot, mid_replay, kills, network, mid_output, lost_outputs, frozen, store_full,
-         full_window, slow_consumers, two_feeds, two_stores, clock_jumps, older_copy, network, kills, mid_replay]
+         full_window, slow_consumers, two_feeds, two_stores, clock_jumps, older_copy, network, kills, mid_replay, mid_taking,
+         mid_record]
 ALONE = {"older_copy", "store_full", "clock_jumps"}  # audited or kept apart: nothing else happens meanwhile
 
 

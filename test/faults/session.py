@@ -27,14 +27,15 @@ from support.services import ServiceError, call  # noqa: E402
 from support.stack import Daemon  # noqa: E402
 
 from auditor import FAST, SLOW  # noqa: E402
+from evidence import HISTORIES  # noqa: E402
 from proxy import Proxy  # noqa: E402
 from script import script  # noqa: E402
 
 SYMBOLS = ["BTCUSDT", "ETHUSDT"]
 CHANNELS = ["trade", "aggTrade", "bookTicker", "depth@100ms", "kline_1s"]
 CLOCK = "control.clock"
-HISTORIES = ["workers", "replays"]  # buckets whose every write the auditor wants
 ROOM = 16 << 30
+REFUSED = "file resource limits exceeded"  # the broker's word for a full store
 
 
 class Failed(Exception):
@@ -48,11 +49,13 @@ class Session:
         self.broker = Broker(folder / "broker")
         self.proxy = Proxy()
         self.relays = {name: self.proxy.relay() for name in ("feedd", "stored", "workhostd", "venue")}
-        self.daemons, self.arms, self.tokens = {}, {k: list(v) for k, v in script.arms.items()}, {}
+        self.daemons, self.tokens = {}, {}  # file whose absence tells that somebody died there -> kill point
+        self.arms = {name: self.tokens_of(name, points) for name, points in script.arms.items()}
         self.killed, self.due = set(), []  # names of those we ended; (time, order, what to do)
         self.counts, self.found = Counter(), []
         self.lives, self.order, self.seconds, self.clock_ahead = 0, 0, set(), 0
-        self.bus = self.exchange = self.clock_at = None
+        self.bus = self.exchange = self.clock_at = self.went_back = None
+        self.replays = []  # of the script: ACT's end before and after each that may have begun; 0: not known
         (folder / "workers").mkdir()
         (folder / "workers" / "sma.yaml").write_text(
             spine.DECLARATION.format(workers=BUILD / "workers", fast=FAST, slow=SLOW))
@@ -83,18 +86,17 @@ class Session:
     def daemon(self, name, kind, *args):
         folder = self.folder / name
         folder.mkdir(exist_ok=True)
-        return Daemon(kind, folder, f"nats://127.0.0.1:{self.relays[kind].port}", *args, env=self.armed(name))
+        return Daemon(kind, folder, f"nats://127.0.0.1:{self.relays[kind].port}", *args, env=self.arms.get(name))
 
-    def armed(self, name):
-        """The environment of the next life: one kill point, if the script has one left for it."""
-        if not self.arms.get(name):
-            return None
-        point, n = self.arms[name].pop(0)
-        self.order += 1
-        token = self.folder / f"kill.{name}.{self.order}"
-        token.touch()
-        self.tokens[token] = point
-        return {"TL_KILL_AT": f"{point}:{n}@{token}"}
+    def tokens_of(self, name, points):
+        """One list for all lives of a daemon, and of its children: each dies of the first that is left."""
+        entries = []
+        for i, (point, n) in enumerate(points):
+            token = self.folder / f"kill.{name}.{i}"
+            token.touch()
+            self.tokens[token] = point
+            entries.append(f"{point}:{n}@{token}")
+        return {"TL_KILL_AT": ",".join(entries)}
 
     def start_broker(self):
         self.broker.start()
@@ -230,12 +232,16 @@ class Session:
 
     def do_replay(self, speed):
         """As a user would who does not wait: where it is refused it is refused."""
+        low = high = 0
         try:
             self.make_scenario()
+            low = self.last_seq()
             call(self.bus, "Replay.Start", 0.5, selector="mon", speed=speed, scenarios=["bt1"])
             self.counts["replays begun"] += 1
+            high = self.last_seq()
         except Exception:  # noqa: BLE001: stored or the broker may be away
             pass
+        self.replays.append((low, high))
 
     def make_scenario(self):
         try:
@@ -250,9 +256,26 @@ class Session:
         self.deaf = socket.create_connection(("127.0.0.1", self.broker.port))
         self.deaf.sendall(f'CONNECT {{"verbose":false}}\r\nSUB {subject} 1\r\n'.encode())
 
-    def do_look_at_window(self):
-        if self.daemons["feedd"].metric("tradelane_feedd_queue_bytes"):  # frames that wait for room in the window
-            self.counts["full windows"] += 1
+    def do_look_at_window(self, span):
+        """For so long, until it is full: then frames wait for room in it."""
+        self.watch(span, "full windows", lambda: self.daemons["feedd"].metric("tradelane_feedd_queue_bytes") > 0)
+
+    def watch(self, span, name, seen, then=lambda: None):
+        """Looks now and then whether it is so, and counts it; `then` follows in any case."""
+        end = time.monotonic() + span
+
+        def look():
+            try:
+                there = seen()
+            except OSError:  # it was killed meanwhile
+                there = False
+            if there:
+                self.counts[name] += 1
+            elif time.monotonic() < end:
+                return self.later(0.1, look)
+            then()
+
+        look()
 
     def do_second(self, kind):
         self.start(kind + "2")
@@ -265,7 +288,8 @@ class Session:
         self.counts["store full"] += 1
         used = sum(f.stat().st_size for f in (self.broker.folder / "jetstream").rglob("*") if f.is_file())
         self.restart_broker(used + 50_000)
-        self.later(span, lambda: self.restart_broker(ROOM))
+        self.later(span, lambda: self.watch(3, "full stores", lambda: REFUSED in self.broker.process.output(),
+                                            lambda: self.restart_broker(ROOM)))
 
     def restart_broker(self, max_file):
         self.broker.kill()
@@ -273,13 +297,16 @@ class Session:
         self.broker.start()
 
     def do_copy_store(self):
+        done = self.answer(self.live_done)
         self.broker.freeze()
         shutil.copytree(self.broker.folder / "jetstream", self.folder / "older")
         self.broker.thaw()
+        self.went_back = {"done": done, "last": self.answer(self.last_seq)}
 
     def do_older_store(self):
         self.counts["older store"] += 1
         self.broker.kill()
+        self.went_back["killed_ns"] = time.time_ns()  # what it had not acknowledged by now it never did
         shutil.rmtree(self.broker.folder / "jetstream")
         shutil.copytree(self.folder / "older", self.broker.folder / "jetstream")
         self.broker.start()
@@ -303,9 +330,8 @@ class Session:
     def heal(self):
         """What is due is done, no further fault comes."""
         self.take_tokens()
-        self.arms = {}  # who starts from now on lives
         for token in self.tokens:
-            token.unlink(missing_ok=True)  # what was not reached is not to be
+            token.unlink(missing_ok=True)  # what was not reached is not to be: who starts from now on lives
         self.tokens = {}
         self.until(lambda: not self.due and not self.killed, 60, "all faults are over")
         self.proxy.heal()
@@ -362,8 +388,8 @@ class Session:
         return {msgpack.unpackb(m.data, raw=False)["id"] for m in messages}
 
     def run_backtest(self):
-        """A whole replay of everything; its run."""
-        begun = {}
+        """A whole replay of everything; its run, and what it has to cover: ACT is at rest."""
+        begun, last = {}, self.answer(self.last_seq)
 
         def begin():
             self.make_scenario()
@@ -379,7 +405,7 @@ class Session:
         self.until(lambda: call(self.bus, "Replay.Get", 3, selector="mon")["state"] == "finished", 40,
                    lambda: f"the replay is finished: {call(self.bus, 'Replay.Get', 3, selector='mon')}")
         self.until(lambda: self.progress("bt1").get("end"), 20, lambda: f"bt1's end is stored: {self.progress('bt1')}")
-        return begun["runid"]
+        return {"runid": begun["runid"], "last": last}
 
     # --- looking ---
 
@@ -416,7 +442,8 @@ class Session:
     def audit(self):
         (self.folder / "meta.json").write_text(json.dumps({
             "url": self.broker.url, "exchange_lives": self.lives, "virtual_clock": self.script.virtual_clock,
-            "books": self.books, "last_run": self.last_run, "may_begin_anew": self.script.plot == "older_copy"}))
+            "venue_url": f"ws://127.0.0.1:{self.relays['venue'].port}", "books": self.books, "last_run": self.last_run,
+            "replays": self.replays, "went_back": self.went_back}))
         auditor = subprocess.run([sys.executable, Path(__file__).parent / "auditor.py", self.folder],
                                  capture_output=True, text=True, timeout=120 * PATIENCE)
         if auditor.returncode:

@@ -2,7 +2,7 @@
 
 soak.py [--rounds 1000] [--seed BASE] [--jobs N] [--long] [--plot NAME] [--keep DIR]
 Round k has seed BASE + k, so one that failed is repeated by --rounds 1 --seed <its seed> (and --long as it was).
-The exit code is 0 when nothing was lost, doubled, out of order, or otherwise found. Source: schemas/specs/faults.md, "Soak".
+The exit code is 0 when nothing was lost, doubled, out of order, or otherwise found, and what was to happen did. Source: schemas/specs/faults.md, "Soak".
 """
 
 import argparse
@@ -26,7 +26,13 @@ POINTS = {  # where a kill fell -> the named points it is counted at
     "mid-publish": ["publisher.publish"],
     "mid-snapshot": ["feed.snapshot", "worker.saving"],
     "mid-replay": ["replay.event", "worker.replay"],
+    "between taking the lease and the first event": ["feed.leased", "feed.recalled"],
+    "behind a gap": ["feed.gap"],
+    "between a record and what it stands for": ["scenario.stream", "scenario.written", "host.recorded"],
 }
+EACH = 20  # at least so many kills at each of them, of
+MANY = 1000  # rounds
+REACHED = {"full_window": "full windows", "store_full": "full stores"}  # plot -> what at least one round of it has seen
 LOSSES = ["lost", "doubled", "out of order"]
 
 
@@ -80,6 +86,7 @@ def summary(results, given, seconds):
     print("plots: " + ", ".join(f"{n} {name}" for name, n in sorted(plots.items())))
     print("faults: " + ", ".join(f"{n} {name}" for name, n in sorted(faults.items())))
     print("audited: " + ", ".join(f"{n} {name}" for name, n in sorted(counts.items())))
+    short = shortcomings(faults, plots)
     for name, points in POINTS.items():
         print(f"kills {name}: {sum(faults[p] for p in points)}")
     print(", ".join(f"{found[kind]} {kind}" for kind in LOSSES))
@@ -87,8 +94,20 @@ def summary(results, given, seconds):
         print(f"{found[kind]} {kind}")
     bad = [r["seed"] for r in results if not r["ok"]]
     print(f"seeds that failed: {bad}" if bad else "no round failed")
+    for text in short:
+        print(f"not shown: {text}")
     print(f"{len(results) - len(bad)} passed, {len(bad)} failed")
-    return 1 if bad else 0
+    return 1 if bad or short else 0
+
+
+def shortcomings(faults, plots):
+    """What was to happen in so many rounds, and did not: then what they show is not what they are said to show."""
+    short = [f"plot {plot} was played {plots[plot]} times, {name}: none" for plot, name in REACHED.items()
+             if plots[plot] and not faults[name]]
+    if sum(plots.values()) >= MANY:
+        kills = {name: sum(faults[p] for p in points) for name, points in POINTS.items()}
+        short += [f"{n} kills {name}; at least {EACH} are wanted" for name, n in kills.items() if n < EACH]
+    return short
 
 
 def main():

@@ -1,6 +1,7 @@
 // Source: schemas/specs/feedd.md, "Dead letters".
 #include "feeds/outbox.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -62,6 +63,7 @@ static void send_event(const char *id, const char *subject, size_t len)
                        .source = BUS_VIEW("urn:com.virtufin.exchange.binance"),
                        .type = BUS_VIEW("com.virtufin.exchange.binance.trade.tape"),
                        .time = BUS_VIEW("2026-11-21T10:00:00.000000000Z"),
+                       .recordedtime = BUS_VIEW("2026-11-21T10:00:00.000000007Z"),
                        .exchange = BUS_VIEW("binance"),
                        .data = {data, len + 5}};
     feed_outbox_event(&outbox, subject, &event);
@@ -182,4 +184,81 @@ Test(outbox, dead_letters_wait_for_their_stream_and_what_finds_no_room_is_told, 
     expect_header(owner, "Dlq-Reason", "no JSON at byte 0?");
     expect_header(owner, "Dlq-Received", "1970-01-01T00:00:00.000000001Z");
     bus_msg_release(owner);
+}
+
+// --- a store that went back -----------------------------------------------------------------------------
+
+static const char gap_lane[] = "act.exchange.binance.feed.gap";
+
+static void given_unacknowledged(void)
+{
+    test_ok(bus_stream_delete(conn, "ACT")); // nothing more is acknowledged
+    send_event("trade.BTCUSDT.1", lane, 10);
+    send_event("trade.BTCUSDT.2", lane, 10);
+    send_event("trade.BTCUSDT.3", lane, 10);
+    cr_assert_eq(bus_publisher_pending(outbox.lane), 3);
+}
+
+static bool reopened(const char *id)
+{
+    const bus_conn_opts opts = {.url = broker.url, .name = "test"};
+    char msg_id[200] = "";
+    bool stored;
+    if (*id)
+        snprintf(msg_id, sizeof msg_id, "urn:com.virtufin.exchange.binance#%s", id);
+    const feed_lane_last last = {*id ? lane : "", msg_id, 0};
+    test_ok(feed_outbox_reopen(&outbox, &opts, (bus_wake){0}, &last, &stored));
+    return stored;
+}
+
+static void expect_stored(const char *const *ids, uint64_t count)
+{
+    given_stream("ACT", "act.>", LIMIT);
+    turn_until_empty();
+    cr_assert_eq(count_of("ACT"), count);
+    for (uint64_t i = 0; i < count; i++) {
+        bus_record record;
+        bus_msg *owner;
+        bus_event event;
+        bus_scratch scratch = {0};
+        test_ok(bus_stream_get(conn, "ACT", i + 1, &record, &owner));
+        test_ok(bus_msg_event(owner, &event, &scratch));
+        cr_assert(bus_view_is(event.id, ids[i]), "%s: %.*s", ids[i], BUS_VIEW_ARG(event.id));
+        bus_scratch_release(&scratch);
+        bus_msg_release(owner);
+    }
+}
+
+Test(outbox, what_is_held_when_the_store_goes_back_comes_behind_what_is_told_of_it, .init = setup,
+     .fini = teardown)
+{
+    static const char *const want[] = {"1.9", "trade.BTCUSDT.1", "trade.BTCUSDT.2",
+                                       "trade.BTCUSDT.3"};
+    bus_recorded_time first = {0};
+    given_unacknowledged();
+    cr_assert_not(reopened(""));
+    cr_assert(feed_outbox_held(&outbox, &first) && first.ns % 1000 == 7);
+    send_event("1.9", gap_lane, 10);
+    cr_assert_not(feed_outbox_empty(&outbox), "what is held is owed");
+    feed_outbox_resend(&outbox);
+    expect_stored(want, 4);
+}
+
+Test(outbox, what_the_store_shows_to_be_there_is_not_sent_again, .init = setup, .fini = teardown)
+{
+    static const char *const want[] = {"trade.BTCUSDT.3"};
+    given_unacknowledged();
+    cr_assert(reopened("trade.BTCUSDT.2"));
+    feed_outbox_resend(&outbox);
+    expect_stored(want, 1);
+}
+
+Test(outbox, nothing_is_held_when_the_last_one_is_stored, .init = setup, .fini = teardown)
+{
+    bus_recorded_time first = {0};
+    given_unacknowledged();
+    cr_assert(reopened("trade.BTCUSDT.3"));
+    cr_assert_not(feed_outbox_held(&outbox, &first));
+    feed_outbox_resend(&outbox);
+    cr_assert(feed_outbox_empty(&outbox));
 }

@@ -1,9 +1,11 @@
 """A feed's two ways to the lane, fast ingest and message ids: which one is taken, and that neither loses or doubles."""
 
 import json
+import shutil
+import time
 
 import pytest
-from support.audit import audit
+from support.audit import audit, judge
 from support.feed import LANE, SHORT_LEASE, Exchange, read_lane, start_feed, wait_quiet
 
 SYMBOLS = ["BTCUSDT", "ETHUSDT"]
@@ -77,3 +79,48 @@ def test_a_feed_follows_a_stream_that_changes_its_mind_and_records_once(stack, b
     ids = with_ids(bus)
     changes = sum(a != b for a, b in zip(ids, ids[1:]))
     assert changes == 2 and not ids[0] and not ids[-1]
+
+
+def come_back_on_an_older_copy(stack, bus):
+    """Of the broker's store; when the newer one had acknowledged its last."""
+    broker = stack.broker
+    store, older = broker.folder / "jetstream", broker.folder / "older"
+    broker.freeze()
+    shutil.copytree(store, older)
+    broker.thaw()
+    flow_on(bus)
+    broker.kill()
+    killed_ns = time.time_ns()
+    time.sleep(0.4)  # frames come, and are held
+    shutil.rmtree(store)
+    shutil.move(older, store)
+    broker.start()
+    return killed_ns
+
+
+@pytest.mark.parametrize("batches", [True, False], ids=["in_batches", "with_ids"])
+def test_a_store_that_went_back_takes_only_what_it_had_acknowledged(stack, bus, batches):
+    stack.start("stored")
+    assert stack["stored"].stop() == 0
+    take_batches(bus, batches)
+    exchange = Exchange(stack, "--symbols", ",".join(SYMBOLS), "--rate", "4000")
+    begin(stack, exchange)
+    flow_on(bus)
+    killed_ns = come_back_on_an_older_copy(stack, bus)
+    flow_on(bus, 3000)
+    exchange.request("POST", "/sim/v1/play", {"action": "pause"})
+    wait_quiet(bus)
+    tally = read_lane(bus)
+    verdict = judge(exchange.log(), tally)
+    assert not verdict.faults, verdict.faults[0]
+    lost = [entry["sent_ns"] for entry, reasons in verdict.gapped]
+    assert lost and max(lost) <= killed_ns, "what was sent to a feed that lived is on the lane"
+    [gap], [told] = tally.events("gap"), tally.events("degraded")
+    assert gap["data"]["reason"] == told["data"]["reason"] == "store_went_back"
+    assert len(tally.events("connected")) == 1, "the connection to the venue stays"
+    for symbol in SYMBOLS:
+        book = tally.books[symbol]
+        want = exchange.book(symbol, book.last)
+        assert {side: [list(level) for level in book.levels(side)] for side in book.sides} == {
+            side: want[side] for side in book.sides}, "a snapshot follows the gap"
+    assert stack["feedd"].stop() == 0

@@ -293,16 +293,30 @@ static void channels_interrupt(binance_symbol *symbol, const char *why)
             all[i]->interruption = why;
 }
 
+static void describe_anew(binance *b, const feed_now *now)
+{
+    b->round.again = b->instruments.asked || b->round.at > 0;
+    b->instruments.wanted = true;
+    b->instruments.due = now->mono;
+    for (uint32_t i = 0; i < b->symbols; i++)
+        b->symbol[i].instrument_last.len = 0; // publish it anew
+}
+
+static void binance_again(feed_session *session, const feed_now *now)
+{
+    binance *b = (binance *)session;
+    describe_anew(b, now);
+    for (uint32_t i = 0; i < b->symbols; i++)
+        b->symbol[i].sync.next_snapshot = now->mono;
+}
+
 static void binance_up(feed_session *session, bool rotation, const feed_now *now)
 {
     binance *b = (binance *)session;
     (void)rotation; // a book in step stays so: its state tells
-    b->round.again = b->instruments.asked || b->round.at > 0;
-    b->instruments.wanted = true;
-    b->instruments.due = now->mono;
+    describe_anew(b, now);
     for (uint32_t i = 0; i < b->symbols; i++) {
         binance_symbol *symbol = &b->symbol[i];
-        symbol->instrument_last.len = 0; // publish it anew
         if (symbol->depth.on && symbol->sync.state == BINANCE_OFF && !left_out(b, symbol))
             feed_binance_sync_start(b, symbol, symbol->sync.joined_before ? "disconnected" : NULL,
                                     now);
@@ -427,6 +441,7 @@ const feed_venue feed_binance = {
     .frame = feed_binance_frame,
     .response = feed_binance_response,
     .tick = binance_tick,
+    .again = binance_again,
     .seen = binance_seen,
     .recall = binance_recall,
 };

@@ -341,6 +341,24 @@ Test(binance, a_whole_book_is_published_again_at_the_cadence)
     cr_expect(s->snapshots == 2 && s->compared == 1 && s->differ == 0);
 }
 
+Test(binance, a_store_that_went_back_is_told_as_received_with_what_follows_and_the_book_comes_again)
+{
+    tally_symbol *s = tally_of(&t, "BTCUSDT");
+    depth(1, 2, "5.0", "1.0");
+    answer(1, "4.0");
+    int64_t newest = p.session->emit.last_recorded.ns;
+    feed_now held = p.now;
+    held.received.ns -= 1000;
+    feed_session_went_back(p.session, (bus_recorded_time){5}, true, "ACT ends at 3", &held);
+    cr_expect(t.gaps == 1 && s->snapshots == 1);
+    expect_data("{\"reason\":\"store_went_back\",\"text\":\"ACT ends at 3\"}");
+    cr_expect_eq(p.session->emit.last_recorded.ns, newest);
+    p.session->venue->tick(p.session, &p.now);
+    cr_expect(s->snapshots == 2 && s->compared == 1 && s->differ == 0);
+    feed_session_went_back(p.session, (bus_recorded_time){5}, false, "ACT ends at 3", &held);
+    cr_expect(t.gaps == 1, "nothing of ours is lost");
+}
+
 Test(binance, a_lost_connection_is_a_window_of_time_and_the_books_begin_again)
 {
     char frame[256];

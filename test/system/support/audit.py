@@ -36,11 +36,10 @@ class Windows:
             self.found.append((event["data"], last, first, received))
 
     def hold(self, entry, same_clock):
-        for gap, last, first, received in self.found:
-            if last < entry["n"] < first and gap["received_after"] <= received \
-                    and (not same_clock or entry["sent_ns"] <= nanoseconds(gap["received_before"])):
-                return True
-        return False
+        """The reasons of those that hold it."""
+        return {gap["reason"] for gap, last, first, received in self.found
+                if last < entry["n"] < first and gap["received_after"] <= received
+                and (not same_clock or entry["sent_ns"] <= nanoseconds(gap["received_before"]))}
 
 
 def ranges_of(tally):
@@ -48,19 +47,24 @@ def ranges_of(tally):
     for event in tally.events("gap"):
         gap = event["data"]
         if "channel" in gap and "first_missing" in gap:
-            ranges.setdefault((gap["symbol"], gap["channel"]), []).append((gap["first_missing"], gap["last_missing"]))
+            ranges.setdefault((gap["symbol"], gap["channel"]), []).append(
+                (gap["first_missing"], gap["last_missing"], gap["reason"]))
     return ranges
 
 
 @dataclass
 class Verdict:
-    """What is not as it should be, each as a sentence, and how many frames are in gaps only."""
+    """What is not as it should be, each as a sentence, and the frames that are in gaps only."""
 
     lost: list = field(default_factory=list)
     doubled: list = field(default_factory=list)
     disordered: list = field(default_factory=list)
     unsent: list = field(default_factory=list)
-    in_gaps: int = 0
+    gapped: list = field(default_factory=list)  # (entry, reasons of the gaps that hold it)
+
+    @property
+    def in_gaps(self):
+        return len(self.gapped)
 
     @property
     def faults(self):
@@ -117,9 +121,10 @@ def judge(log, tally, same_clock=True, up_to=None):
         n = entry["n"]
         if not max(recorded[0], subscribed.get((symbol, channel), end) - 1) < n < end or n in there:
             continue
-        verdict.in_gaps += 1
-        ranged = any(a <= entry["first_id"] and entry["last_id"] <= b for a, b in ranges.get((symbol, channel), []))
-        if ranged or windows.hold(entry, same_clock):
+        reasons = {why for a, b, why in ranges.get((symbol, channel), []) if a <= entry["first_id"] and entry["last_id"] <= b}
+        reasons |= windows.hold(entry, same_clock)
+        verdict.gapped.append((entry, reasons))
+        if reasons:
             continue
         around = bisect_left(recorded, n)
         verdict.lost.append(f"{entry} is neither on the lane nor in a gap; recorded around it: "
