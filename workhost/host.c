@@ -170,7 +170,8 @@ static void load(work_host_daemon *h)
     if (!err)
         err = work_roster_load(&h->roster, h->conn);
     if (err) {
-        if (strcmp(h->load_error, bus_err_text()) != 0)
+        // not there yet: whoever makes it comes later, which readiness says
+        if (err != BUS_ENOTFOUND && strcmp(h->load_error, bus_err_text()) != 0)
             bus_warn("%s; trying again", bus_err_text());
         snprintf(h->load_error, sizeof h->load_error, "%s", bus_err_text());
         return;

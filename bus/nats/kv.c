@@ -7,6 +7,7 @@
 
 #include "bus/lane/lane.h"
 #include "bus/nats/api.h"
+#include "bus/nats/rights.h"
 #include "bus/nats/stream.h"
 
 enum {
@@ -309,7 +310,9 @@ bus_err bus_kv_ensure(bus_conn *conn, const bus_kv_def *def)
     snprintf(api, sizeof api, "$JS.API.STREAM.CREATE.%s", stream);
     // Look first: the library's own create may *update* a bucket that is there, and drop what it does not know.
     err = bus_stream_info_get(conn, stream, &info);
-    if (err == BUS_ENOTFOUND) {
+    if (err == BUS_ENOTFOUND && !bus_rights_publish(conn, api))
+        err = bus_fail(err, "it is not there yet, and not this user's to make");
+    else if (err == BUS_ENOTFOUND) {
         config = bucket_config(def, stream, subjects);
         err = config ? bus_api_call(&answer, conn, api, config)
                      : bus_fail(BUS_EINVAL, "its description is not UTF-8");

@@ -18,7 +18,8 @@ typedef struct {
     int replicas; // 0: 1
 } bus_kv_def;
 
-// Buckets are made by raw JSON when absent; one that is there stays as it is.
+// Buckets are made by raw JSON when absent; one that is there stays as it is. BUS_ENOTFOUND: not there, and the broker
+// does not let this user make it, so somebody else will.
 bus_err bus_kv_ensure(bus_conn *conn, const bus_kv_def *def);
 
 typedef struct {

@@ -21,8 +21,8 @@ struct bus_lease {
     bus_wake wake;
     pthread_t keeper;
 
-    uint64_t renewals; // the keeper's alone
-    bool bucket_made;
+    uint64_t renewals;                // the keeper's alone
+    bool bucket_made, bucket_awaited; // awaited: somebody else will make it
     bus_lease_standing told;
 
     _Atomic int64_t held_until_ns; // of the logic; 0: not held
@@ -137,7 +137,9 @@ static void make_bucket(bus_lease *lease)
     if (lease->bucket_made || bus_conn_state_of(lease->conn) != BUS_CONN_UP)
         return;
     const bus_kv_def def = {.bucket = lease->bucket, .description = "leases", .history = 1};
-    lease->bucket_made = bus_kv_ensure(lease->conn, &def) == BUS_OK;
+    bus_err err = bus_kv_ensure(lease->conn, &def);
+    lease->bucket_made = err == BUS_OK;
+    lease->bucket_awaited = err == BUS_ENOTFOUND;
     note_why(lease, lease->bucket_made ? "" : bus_err_text());
 }
 
@@ -205,9 +207,10 @@ static void *keep(void *ctx)
         tell(lease); // a write may take long: what ran out before it is told before it
         bool again = turn(lease);
         tell(lease);
-        // The connection is coming up: milliseconds, and a start is to be as short.
-        bool early =
-            !lease->bucket_made && bus_mono_since(bus_machine_mono(), begin).ns < BUS_SPAN_S(2).ns;
+        // The connection is coming up: milliseconds, and a start is to be as short. A bucket that somebody else makes
+        // may take longer.
+        bool early = !lease->bucket_made && !lease->bucket_awaited &&
+                     bus_mono_since(bus_machine_mono(), begin).ns < BUS_SPAN_S(2).ns;
         bus_span look = BUS_SPAN_MS(early ? EARLY_MS : LOOK_MS);
         bus_gate_lock(&lease->gate);
         if (!lease->closing && !again)

@@ -62,7 +62,7 @@ svc.reflect.stored                         . s  . p  s  . p . .
 $SRV.PING                                  s s  s p  s  s p . .
 _INBOX.somebody                            ps ps ps ps ps ps ps . s
 $SYS.REQ.SERVER.PING.JSZ                   . .  . .  .  . . . p
-$SYS.REQ.USER.INFO                         . .  . p  .  . p . p
+$SYS.REQ.USER.INFO                         p p  p p  p  p p . p
 """
 
 # Requests to the JetStream API: who may send them.

@@ -11,6 +11,7 @@ import pytest
 
 from support import spine
 from support.bus import Bus
+from support.places import PATIENCE
 from support.sides import SidesBroker, make_credentials
 from support.stack import Stack
 
@@ -28,19 +29,25 @@ def bus_of(stack, user: str) -> Bus:
     return Bus(stack.broker.url, user=user, password=stack.broker.password(user))
 
 
-def start_all(stack, fast: int = 5, slow: int = 20):
-    """Every daemon, each as a user of its own; returns the venue."""
+ALL = ("stored", "feedd", "workhostd", "research-workhostd")
+
+
+def start_all(stack, order=ALL):
+    """Every daemon, each as a user of its own, those before `stored` some time before it; returns the venue."""
     env = stack.broker.env
-    stack.start("stored", env=env("stored"))
     venue = spine.Venue(stack.start("simexd", "--listen", "127.0.0.1:0"))
-    stack.start("feedd", "--ws-url", f"ws://{venue.address}", "--rest-url", f"http://{venue.address}", env=env("feedd"))
     folder = stack.folder / "workers"
     folder.mkdir(exist_ok=True)
-    (folder / "sma.yaml").write_text(
-        spine.DECLARATION.format(workers=spine.BUILD / "workers", fast=fast, slow=slow))
-    for side, name in (("live", "workhostd"), ("research", "research-workhostd")):
-        stack.start("workhostd", "--side", side, "--workers-dir", folder, "--code-dir", stack.folder / f"code-{side}",
-                    env=env(name), as_name=name)
+    (folder / "sma.yaml").write_text(spine.DECLARATION.format(workers=spine.BUILD / "workers", fast=5, slow=20))
+    arguments = {
+        "stored": (), "feedd": ("--ws-url", f"ws://{venue.address}", "--rest-url", f"http://{venue.address}"),
+        **{name: ("--side", side, "--workers-dir", folder, "--code-dir", stack.folder / f"code-{side}")
+           for side, name in (("live", "workhostd"), ("research", "research-workhostd"))}}
+    for at, name in enumerate(order):
+        if name == "stored" and at:
+            time.sleep(0.5)
+        stack.start(name.removeprefix("research-"), *arguments[name], env=env(name), as_name=name,
+                    ready=at >= order.index("stored"))
     return venue
 
 
@@ -83,6 +90,26 @@ def test_the_spine_runs_on_two_accounts_and_research_decides_as_live_did(sides):
     assert sides.broker.refusals() == []
     live.close()
     research.close()
+
+
+def warnings(stack, name: str) -> list[str]:
+    """But for what is so: that it was not ready while what it waits for was not there."""
+    return [line for line in stack[name].output().splitlines() if re.search(r"Z (WARN|ERROR) ", line) and ": not ready: " not in line]
+
+
+@pytest.mark.parametrize("order", [("workhostd", "research-workhostd", "feedd", "stored"), ("feedd", "stored", "research-workhostd", "workhostd")],
+                         ids=["stored last", "feedd first"])
+def test_the_order_of_starts_costs_nothing(sides, order):
+    began = time.monotonic()
+    start_all(sides, order)
+    for name in ALL:
+        sides[name].wait_ready()
+    assert time.monotonic() - began < 4 * PATIENCE  # one request that nobody answers would take 5 s
+    live = bus_of(sides, "operator")
+    wait_signals(live, 1)
+    live.close()
+    assert sides.broker.refusals() == []
+    assert {name: warnings(sides, name) for name in ALL} == {name: [] for name in ALL}
 
 
 def test_a_scenario_is_made_on_its_side_alone(sides):
