@@ -55,7 +55,7 @@ def equal_events(stack, a: str, b: str) -> int:
 
 
 def test_sma_decides_the_same_live_and_from_the_record(stack, bus, spot):
-    _, venue = play(stack, spot, channels=("trade", "bookTicker", "depth@100ms"))
+    host, venue = play(stack, spot, channels=("trade", "bookTicker", "depth@100ms"))
     expected = sma.signals(all_decided(bus, venue, SPOT_TRADES))
     assert len(expected) >= 200
     assert spine.signals_of(bus, "LIVE") == expected
@@ -63,6 +63,9 @@ def test_sma_decides_the_same_live_and_from_the_record(stack, bus, spot):
     spine.backtest(stack, "bt1", "mon")
     assert spine.signals_of(bus, "bt1") == expected
     assert equal_events(stack, "LIVE", "bt1") == len(expected)
+    spine.backtest(stack, "bt2", "other")
+    trouble = [line for line in host.output().splitlines() if " WARN " in line or " ERROR " in line]
+    assert not trouble, "a backtest that begins is nothing to be warned of"
 
 
 def test_killed_runtimes_decide_nothing_twice_and_nothing_else(stack, bus, spot):

@@ -35,6 +35,8 @@ bus_err work_outbox_last_seq(work_outbox *outbox,
 uint64_t work_outbox_last_input(const work_outbox *outbox); // of what was recalled; 0: nothing was
 // The highest sequence of the scenario's stream that was acknowledged; 0: none.
 uint64_t work_outbox_acked(const work_outbox *outbox);
+// work_outbox_knows: which scenarios are active, so that an output need not be held for not knowing it.
+bool work_outbox_knows(const work_outbox *outbox);
 // n: 1, 2, … within the call.
 work_outbox_result work_outbox_send(work_outbox *outbox, const work_cause *cause,
                                     const work_result *result, uint32_t n);

@@ -401,6 +401,8 @@ static bus_err open_all(runtime *r, const char *scenario)
         return err;
     err = work_outbox_open(&r->outbox, r->conn, &r->plan, work_runtime_confirm, r,
                            work_runtime_wake(r));
+    if (!err)
+        work_runtime_await_registry(r);
     if (!err && work_runtime_going(r))
         work_runtime_recall(r);
     if (!err && work_runtime_going(r))

@@ -18,6 +18,18 @@ static bool retry_later(runtime *r, bus_err err, const char *what)
     return work_runtime_going(r);
 }
 
+// A moment as a rule: the registry is read over the bus. One that stays away is complained of.
+void work_runtime_await_registry(runtime *r)
+{
+    bus_mono begin = bus_machine_mono();
+    while (!work_outbox_knows(r->outbox) && work_runtime_going(r)) {
+        work_outbox_poll(r->outbox);
+        if (bus_mono_since(bus_machine_mono(), begin).ns > BUS_SPAN_S(2).ns)
+            work_runtime_complain(r, "waiting", "the scenario registry has not been read yet");
+        work_runtime_rest(1);
+    }
+}
+
 void work_runtime_recall(runtime *r)
 {
     for (uint32_t i = 0; i < r->count; i++) {

@@ -49,6 +49,7 @@ void work_runtime_complain(runtime *r, const char *what, const char *why);
 bool work_runtime_store(runtime *r, uint32_t index, bus_mono now, bool last);
 
 // --- runtime_begin.c: sessions, runs, gaps ---------------------------------------------------------------
+void work_runtime_await_registry(runtime *r); // before the first output can be made
 void work_runtime_recall(runtime *r);
 bus_mark work_runtime_seen(const runtime *r); // act: the highest that its actors' progress tells of
 void work_runtime_begin(runtime *r);

@@ -94,6 +94,8 @@ void work_runtime_begin_anew(runtime *r)
     uint64_t out_seq = 0;
     bus_err err = open_outbox(r);
     if (!err)
+        work_runtime_await_registry(r);
+    if (!err)
         recall_but_session(r);
     // Progress that is stored still and tells of more than ACT holds: ACT alone is another one, and none of our
     // sequences counts in it.
