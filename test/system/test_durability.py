@@ -15,29 +15,38 @@ from support.bus import Bus
 from support.places import PATIENCE
 from support.sides import SidesBroker, make_credentials
 from support.spine import wait_for
+from support.stack import Stack
 
 EVENTS = 200
+KERNEL_S = 20  # Linux leaves what nobody asks for in memory for 30 s
 
 
-def make_stream(bus, **config):
-    answer = json.loads(bus.request("$JS.API.STREAM.CREATE.ACT", json.dumps(
-        {"name": "ACT", "subjects": ["act.>"], "storage": "file", **config}).encode()).data)
+def make_stream(bus, name: str = "ACT", subject: str = "act.>"):
+    answer = json.loads(bus.request(f"$JS.API.STREAM.CREATE.{name}", json.dumps(
+        {"name": name, "subjects": [subject], "storage": "file"}).encode()).data)
     assert "error" not in answer, answer
 
 
-def publish(bus, count: int, first: int = 1):
+def publish(bus, count: int, first: int = 1, subject: str = "act.x"):
     """One after the other, each acknowledged before the next."""
     async def send():
         for i in range(first, first + count):
-            ack = await bus.js.publish("act.x", b"event %08d" % i)
+            ack = await bus.js.publish(subject, b"event %08d" % i)
             assert ack.seq == i
     bus.call(send(), 60)
 
 
-def stored(broker) -> int:
+def stored(broker, *names: str) -> list[int]:
+    """How many events each stream holds: all that is there, read, has to be a beginning without holes."""
     bus = Bus(broker.url)
+    held = []
     try:
-        return bus.stream_state("ACT").last_seq
+        for name in names or ("ACT",):
+            state = bus.stream_state(name)
+            found = [m.data for m in bus.read(name)] if state.messages else []
+            assert found == [b"event %08d" % i for i in range(1, state.last_seq + 1)], name
+            held.append(len(found))
+        return held
     finally:
         bus.close()
 
@@ -64,7 +73,7 @@ def test_the_death_of_the_broker_takes_nothing_that_was_acknowledged(make_broker
         broker.kill()
         last += EVENTS
         broker.start()
-        assert stored(broker) == last
+        assert stored(broker) == [last]
     bus.close()
 
 
@@ -85,21 +94,18 @@ def test_a_key_of_a_bucket_is_as_durable_as_an_event(make_broker):
 def test_a_mirror_may_lag_and_catches_up(tmp_path):
     """An acknowledgement speaks for LIVE alone; RESEARCH has the same a moment later, also over a kill."""
     broker = SidesBroker(tmp_path / "broker", make_credentials(tmp_path / "credentials")).start()
+    stack = Stack(tmp_path, broker)
     try:
-        def bus(user):
-            return Bus(broker.url, user=user, password=broker.password(user))
-        owner, feed, keeper, reader = bus("stored"), bus("feedd"), bus("research-stored"), bus("researcher")
-        make_stream(owner)
-        keeper.request("$JS.API.STREAM.CREATE.ACT", json.dumps({"name": "ACT", "storage": "file", "mirror": {
-            "name": "ACT", "external": {"api": "$JS.LIVE.API", "deliver": "xfer.research.ACT"}}}).encode())
+        stack.start("stored", env=broker.env("stored"))  # makes the streams, and the mirrors on the way
+        feed, reader = (Bus(broker.url, user=user, password=broker.password(user)) for user in ("feedd", "researcher"))
         feed.store("ACT", [("act.exchange.x.y.z", b"%d" % i) for i in range(5000)])
         broker.kill()
         broker.start()
         wait_for(lambda: stored_as(reader) == 5000, 60, lambda: f"the mirror has {stored_as(reader)} of 5000")
-        for one in (owner, feed, keeper, reader):
-            one.close()
+        feed.close()
+        reader.close()
     finally:
-        broker.stop()
+        stack.stop()
 
 
 def stored_as(bus) -> int:
@@ -113,7 +119,7 @@ def stored_as(bus) -> int:
 
 
 @pytest.mark.skipif(not shutil.which("strace"), reason="no strace")
-@pytest.mark.parametrize("setting, at_least, at_most", [("", 0, 5), ("sync_interval: always", EVENTS, None)])
+@pytest.mark.parametrize("setting, at_least, at_most", [("", 0, 0), ("sync_interval: always", EVENTS, None)])
 def test_the_broker_asks_for_the_disk_when_sync_interval_says(tmp_path, setting, at_least, at_most):
     """By default not at all while 200 events are acknowledged; with `always` for each of them."""
     calls = tmp_path / "calls"
@@ -209,19 +215,47 @@ def held_after_power_cut(disks, setting: str, pause_s: float = 0) -> int:
     bus.close()
     broker.kill()
     survivor = Broker(cut.mounted / "broker").start()
-    held = stored(survivor)
+    (held,) = stored(survivor)
     survivor.kill()
     return held
 
 
 def test_a_power_cut_takes_what_was_not_synced_yet(disks):
     """With the default everything since the last sync goes: two minutes of acknowledged events at worst."""
-    assert held_after_power_cut(disks, "") < 2 * EVENTS
+    begun = time.monotonic()
+    held = held_after_power_cut(disks, "")
+    if time.monotonic() - begun > KERNEL_S:
+        pytest.skip("the machine was so slow that the kernel may have written by itself")
+    assert held == 0
 
 
 def test_a_power_cut_takes_no_more_than_the_sync_interval(disks):
     held = held_after_power_cut(disks, "sync_interval: 1s", pause_s=3 * PATIENCE)
     assert EVENTS <= held
+
+
+def test_streams_lose_different_lengths_each_without_holes(disks):
+    """What was synced of one stream, as its turn came, says nothing of another: a decision outlives its cause."""
+    disk = disks()
+    broker = Broker(disk.mounted / "broker").start()
+    bus = Bus(broker.url)
+    make_stream(bus)
+    make_stream(bus, "SC_LIVE", "sc.LIVE.>")
+    os.sync()
+    begun = time.monotonic()
+    publish(bus, EVENTS)
+    publish(bus, EVENTS, subject="sc.LIVE.x")
+    for path in broker.folder.rglob("SC_LIVE/msgs/*.blk"):
+        with open(path, "rb") as block:
+            os.fsync(block.fileno())  # what the broker does when this stream's turn has come
+    cut = disks.cut(disk)
+    took = time.monotonic() - begun
+    bus.close()
+    broker.kill()
+    survivor = Broker(cut.mounted / "broker").start()
+    act, decisions = stored(survivor, "ACT", "SC_LIVE")
+    survivor.kill()
+    assert decisions == EVENTS and (act == 0 or took > KERNEL_S)
 
 
 def test_a_power_cut_takes_nothing_when_every_event_is_synced(disks):
