@@ -195,7 +195,7 @@ static bus_err go_on_behind(feed *f)
 }
 
 // The broker came back on an older copy of its store. The connection to the venue, and what is known of it, stay.
-static void follow_store(feed *f, bus_mono now)
+static void follow_store(feed *f, bool may_act, bus_mono now)
 {
     if (!f->outbox_open || !f->outbox.went_back)
         return;
@@ -204,7 +204,7 @@ static void follow_store(feed *f, bus_mono now)
         memcpy(f->went_back, f->outbox.why, sizeof f->went_back);
         f->recall_due = now;
     }
-    if (now.ns < f->recall_due.ns || !go_on_behind(f))
+    if (!may_act || now.ns < f->recall_due.ns || !go_on_behind(f))
         return;
     feed_why(f, bus_err_text());
     bus_debug("%s", bus_err_text());
@@ -217,8 +217,7 @@ static void turn(feed *f)
     bool may_act = check_lease(f);
     if (f->outbox_open && may_act)
         feed_outbox_turn(&f->outbox);
-    if (may_act)
-        follow_store(f, now);
+    follow_store(f, may_act, now);
     if (f->outbox_open && f->outbox.lost) {
         bus_error("events could not be kept for the broker: everything begins anew");
         drop_all(f);

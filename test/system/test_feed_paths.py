@@ -81,14 +81,14 @@ def test_a_feed_follows_a_stream_that_changes_its_mind_and_records_once(stack, b
     assert changes == 2 and not ids[0] and not ids[-1]
 
 
-def come_back_on_an_older_copy(stack, bus):
-    """Of the broker's store; when the newer one had acknowledged its last."""
+def come_back_on_an_older_copy(stack, bus, meanwhile):
+    """Of the broker's store, taken before `meanwhile` is done; when the newer one had acknowledged its last."""
     broker = stack.broker
     store, older = broker.folder / "jetstream", broker.folder / "older"
     broker.freeze()
     shutil.copytree(store, older)
     broker.thaw()
-    flow_on(bus)
+    meanwhile()
     broker.kill()
     killed_ns = time.time_ns()
     time.sleep(0.4)  # frames come, and are held
@@ -106,7 +106,7 @@ def test_a_store_that_went_back_takes_only_what_it_had_acknowledged(stack, bus, 
     exchange = Exchange(stack, "--symbols", ",".join(SYMBOLS), "--rate", "4000")
     begin(stack, exchange)
     flow_on(bus)
-    killed_ns = come_back_on_an_older_copy(stack, bus)
+    killed_ns = come_back_on_an_older_copy(stack, bus, lambda: flow_on(bus))
     flow_on(bus, 3000)
     exchange.request("POST", "/sim/v1/play", {"action": "pause"})
     wait_quiet(bus)
@@ -124,3 +124,19 @@ def test_a_store_that_went_back_takes_only_what_it_had_acknowledged(stack, bus, 
         assert {side: [list(level) for level in book.levels(side)] for side in book.sides} == {
             side: want[side] for side in book.sides}, "a snapshot follows the gap"
     assert stack["feedd"].stop() == 0
+
+
+def test_a_store_older_than_the_feed_itself_takes_its_lease_too_and_it_goes_on(stack, bus):
+    """Nothing is left of the lane, and nobody holds the lease: what was taken for held is not, and all begins anew."""
+    stack.start("stored")
+    exchange = Exchange(stack, "--symbols", ",".join(SYMBOLS), "--rate", "1000")
+    come_back_on_an_older_copy(stack, bus, meanwhile=lambda: (begin(stack, exchange), flow_on(bus)))
+    bus.wait_stream("ACT", 1000, 40)
+    stack["feedd"].wait_ready(20)
+    flow_on(bus)
+    assert stack["feedd"].stop() == 0
+    wait_quiet(bus)
+    tally = read_lane(bus)
+    told = {event["data"]["reason"] for event in tally.events("degraded")}
+    assert "store_went_back" in told
+    assert audit(exchange, tally) > 0
