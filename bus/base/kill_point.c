@@ -43,7 +43,7 @@ void bus_kill_arm(void)
     for (const char *at = text; at && *at && !bus_kill_armed;) {
         size_t len = strcspn(at, ",");
         if (!parse((bus_view){at, len})) {
-            bus_warn("TL_KILL_AT: <point>:<n>[@<file>], … is expected, n at least 1: '%.80s' is "
+            bus_warn("TL_KILL_AT: <point>:<n>[@<file>][,...] is expected, n at least 1: '%.80s' is "
                      "not used",
                      text);
             return;
