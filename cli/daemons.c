@@ -186,8 +186,8 @@ static int64_t count_at(const json_t *buckets, int i)
 }
 
 // What has never been measured is left out.
-static void add_latency(json_t *rows, const char *daemon, const char *metric, const json_t *now,
-                        const json_t *before, double seconds)
+static void add_latency(json_t *rows, const char *daemon, const char *id, const char *metric,
+                        const json_t *now, const json_t *before, double seconds)
 {
     int64_t bucket[BUS_METRIC_BUCKETS];
     double count = 0, ever = 0;
@@ -202,12 +202,12 @@ static void add_latency(json_t *rows, const char *daemon, const char *metric, co
         return;
     split_name(metric, name, of);
     json_array_append_new(
-        rows, json_pack("{s:s, s:s, s:s, s:f, s:o, s:o}", "latency", name, "of", of, "daemon",
-                        daemon, "events_per_s", seconds > 0 ? count / seconds : 0.0, "p50_ms",
-                        milliseconds(bucket, 0.5), "p99_ms", milliseconds(bucket, 0.99)));
+        rows, json_pack("{s:s, s:s, s:s, s:s, s:f, s:o, s:o}", "latency", name, "of", of, "daemon",
+                        daemon, "id", id, "events_per_s", seconds > 0 ? count / seconds : 0.0,
+                        "p50_ms", milliseconds(bucket, 0.5), "p99_ms", milliseconds(bucket, 0.99)));
 }
 
-static void add_latencies(json_t *rows, const json_t *entry)
+static void add_latencies(json_t *rows, const char *id, const json_t *entry)
 {
     const json_t *before = json_object_get(entry, "before"), *buckets;
     const json_t *then = json_object_get(json_object_get(before, "health"), "histograms");
@@ -215,7 +215,7 @@ static void add_latencies(json_t *rows, const json_t *entry)
     const char *name;
     json_object_foreach (json_object_get(json_object_get(entry, "health"), "histograms"), name,
                          buckets)
-        add_latency(rows, lane_json_text(entry, "daemon"), name, buckets,
+        add_latency(rows, lane_json_text(entry, "daemon"), id, name, buckets,
                     json_object_get(then, name), seconds);
 }
 
@@ -233,7 +233,7 @@ void lane_daemons_rows(lane_daemons *d, json_t *rows, json_t *latencies)
         }
         json_array_append_new(rows, daemon_row(id, entry, silent_s));
         if (silent_s <= SILENT_S)
-            add_latencies(latencies, entry);
+            add_latencies(latencies, id, entry);
     }
 }
 

@@ -34,13 +34,16 @@ static void say(doctor *d, verdict v, const char *what, const char *found, const
 
 // --- the machine ---------------------------------------------------------------------------------------
 
+enum { CLOCK_ERROR_MAX_US = 16000000 }; // the kernel's word for: nobody has measured it
+
 static void check_clock(doctor *d)
 {
     struct timex t = {.modes = 0};
     char found[96];
     int state = adjtimex(&t);
     bool in_step = state >= 0 && state != TIME_ERROR && !(t.status & STA_UNSYNC);
-    snprintf(found, sizeof found, "%s, estimated error %ld us",
+    bool measured = t.esterror < CLOCK_ERROR_MAX_US;
+    snprintf(found, sizeof found, measured ? "%s, estimated error %ld us" : "%s, error unknown",
              in_step ? "synchronised" : "free-running", t.esterror);
     say(d, in_step ? OK : WARN, "clock", found,
         "times of receipt will drift against the venue's: run chrony or systemd-timesyncd");

@@ -104,11 +104,11 @@ static bus_err export_source(lane_cli *cli, source *s)
     return err;
 }
 
-// The file is written beside its name and gets it when it is whole. What is no plain file (a pipe, a
+// The file (for a symbolic link, that which it leads to) is written beside its name and gets it when it is whole. What is no plain file (a pipe, a
 // device) is written as it stands.
 typedef struct {
     const char *path; // NULL: stdout
-    char part[PATH_MAX];
+    char real[PATH_MAX], part[PATH_MAX];
 } output;
 
 static bus_err open_output(output *out, const char *path)
@@ -117,7 +117,14 @@ static bus_err open_output(output *out, const char *path)
     *out = (output){.path = path};
     if (!path)
         return BUS_OK;
-    if (stat(path, &there) || S_ISREG(there.st_mode)) {
+    bool nothing = stat(path, &there) != 0;
+    if (lstat(path, &there) == 0 && S_ISLNK(there.st_mode)) { // the file it leads to is meant
+        out->path = path = realpath(path, out->real);
+        if (!path)
+            return bus_fail(BUS_EINVAL, "the symbolic link leads nowhere: %s", strerror(errno));
+        nothing = stat(path, &there) != 0;
+    }
+    if (nothing || S_ISREG(there.st_mode)) {
         if (snprintf(out->part, sizeof out->part, "%s.part", path) >= (int)sizeof out->part)
             return bus_fail(BUS_EINVAL, "'%.60s…': the path is too long", path);
     }

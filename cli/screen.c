@@ -169,7 +169,8 @@ const char *lane_sort_name(lane_sort sort)
 
 typedef struct {
     json_t *row;
-    const char *name;
+    const char *name, *daemon,
+        *id;  // "" where a row has none; id: two of a kind stay where they are
     int rank; // 0: trouble, first; 2: idle, last
     double key;
 } ranked;
@@ -187,13 +188,24 @@ static int rank_of(const section *s, const json_t *row)
 static int by_name(const void *a, const void *b)
 {
     const ranked *x = a, *y = b;
-    return x->rank != y->rank ? x->rank - y->rank : strcmp(x->name, y->name);
+    if (x->rank != y->rank)
+        return x->rank - y->rank;
+    int order = strcmp(x->name, y->name);
+    if (!order)
+        order = strcmp(x->daemon, y->daemon);
+    return order ? order : strcmp(x->id, y->id);
 }
 
 static int by_key(const void *a, const void *b)
 {
     const ranked *x = a, *y = b;
     return x->key < y->key ? 1 : x->key > y->key ? -1 : by_name(a, b);
+}
+
+static const char *text_of(const json_t *row, const char *field)
+{
+    const char *text = json_string_value(json_object_get(row, field));
+    return text ? text : "";
 }
 
 // Takes over rows.
@@ -204,9 +216,12 @@ static json_t *sorted(const section *s, json_t *rows, const char *key, bool reve
     json_t *out = json_array();
     for (size_t i = 0; list && i < count; i++) {
         json_t *row = json_array_get(rows, i);
-        const char *text = json_string_value(json_object_get(row, s->columns[0].field));
-        list[i] = (ranked){row, text ? text : "", rank_of(s, row),
-                           key ? json_number_value(json_object_get(row, key)) : 0};
+        list[i] = (ranked){.row = row,
+                           .name = text_of(row, s->columns[0].field),
+                           .daemon = text_of(row, "daemon"),
+                           .id = text_of(row, "id"),
+                           .rank = rank_of(s, row),
+                           .key = key ? json_number_value(json_object_get(row, key)) : 0};
     }
     if (list)
         qsort(list, count, sizeof *list, key ? by_key : by_name);

@@ -1,5 +1,6 @@
 #include "cli/session.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,8 +29,17 @@ static int exit_code(bus_err err)
     return err == BUS_OK ? 0 : err == BUS_EUSAGE ? 2 : 1;
 }
 
+// Whoever read our output has seen enough (`| head`): that is told by the exit code, as programs do that end of it.
+static bool reader_gone(void)
+{
+    struct pollfd out = {.fd = STDOUT_FILENO};
+    return poll(&out, 1, 0) > 0 && (out.revents & POLLERR);
+}
+
 int lane_fail(const lane_cli *cli, bus_err err)
 {
+    if (err == BUS_EIO && reader_gone())
+        return exit_code(err);
     lane_say(stderr, "lane %s: %s\n", cli->args.verb->name, bus_err_text());
     return exit_code(err);
 }
@@ -59,10 +69,8 @@ int lane_session_run(const lane_verb *verb, int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     int code = verb->run(&cli);
     bus_conn_close(cli.conn);
-    if (lane_flush() && code == 0) {
-        fprintf(stderr, "lane %s: %s\n", verb->name, bus_err_text());
-        code = 1;
-    }
+    if (code == 0 && lane_flush())
+        code = lane_fail(&cli, BUS_EIO);
     return code;
 }
 

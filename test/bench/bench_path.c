@@ -233,8 +233,10 @@ int main(void)
                                        "path.frame_to_subscriber_p99_us", "path.frame_to_signal_us",
                                        "path.frame_to_signal_p99_us"};
     static const char *const how[] = {
-        "nats.c, one recorded hop: async publish with id, stream, ordered consumer; send asap",
-        "nats.c, two recorded hops: async publish with id, stream, ordered consumer; send asap"};
+        "nats.c, one recorded hop: js_PublishMsgAsync with ids, MaxPending 4096, stream, ordered "
+        "consumer without pending limits; send asap, a connection each end",
+        "nats.c, two recorded hops: js_PublishMsgAsync with ids, MaxPending 4096, stream, ordered "
+        "consumer without pending limits; send asap, three connections"};
     static bench_series ours[4], theirs[4];
     const char *seconds = getenv("TL_BENCH_SECONDS");
     frames = (uint64_t)(seconds ? atoi(seconds) : SECONDS) * RATE;

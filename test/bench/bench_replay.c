@@ -192,9 +192,9 @@ static void measure_rate(world *w)
         .bench = "replay.max",
         .unit = "events/s",
         .ours = &ours,
-        .reference =
-            "nats.c: ordered consumer without limits, publish unchanged and without headers, "
-            "gathered writes, three connections, a counting callback",
+        .reference = "nats.c: ordered consumer without pending limits, publish unchanged and "
+                     "without headers, "
+                     "gathered writes, three connections, a counting callback",
         .theirs = &theirs,
         .workload =
             "trades and depth updates of 300 to 900 bytes from ACT, re-addressed, with five "

@@ -112,3 +112,27 @@ Test(screen, sorts_lanes_and_says_which_rows_it_shows)
     free(end);
     json_decref(picture);
 }
+
+static char *draw_latencies(const char *first, const char *second)
+{
+    json_t *picture = given_picture(1);
+    json_t *rows = json_object_get(picture, "latencies");
+    const char *const of[] = {first, second};
+    for (int i = 0; i < 2; i++)
+        json_array_append_new(rows,
+                              json_pack("{s:s,s:s,s:s,s:s,s:f,s:f,s:f}", "latency",
+                                        "publish_to_ack", "of", "", "daemon", of[i], "id", of[i],
+                                        "events_per_s", 1.0, "p50_ms", 1.0, "p99_ms", 2.0));
+    lane_view view = {.width = 120, .url = "nats://x", .every_s = 2};
+    char *text = lane_screen_draw(picture, &view);
+    json_decref(picture);
+    return text;
+}
+
+Test(screen, rows_of_one_name_keep_their_order_however_they_come)
+{
+    char *one = draw_latencies("feedd", "workhostd"), *other = draw_latencies("workhostd", "feedd");
+    cr_expect_str_eq(one, other);
+    free(one);
+    free(other);
+}

@@ -25,8 +25,11 @@ from pathlib import Path
 TREE = Path(__file__).resolve().parents[2]
 OFFSET = 20000  # of every port: beside a stack that somebody has running
 MIB = 1024 * 1024
+MINUTES_MIN = 1  # fewer and the second quarter is the start
 # A window of 8 MiB, a queue of 16 MiB, as much behind it; a history of 8 MiB a symbol, 100,000 entries of the send log, queues of clients.
-BOUND = {"feedd": 48 * MIB, "simexd": 64 * MIB}
+# The broker's heap is collected when it has doubled, and each stream that is written keeps a block of up to 8 MiB at hand: it takes
+# minutes to get there (126 MiB at most in an hour).
+BOUND = {"feedd": 48 * MIB, "simexd": 64 * MIB, "nats-server": 192 * MIB}
 TROUBLE = re.compile(r" (WARN|ERROR) |\[(WRN|ERR|FTL)\]")
 
 
@@ -127,11 +130,15 @@ def judge(samples: list[tuple[float, dict]]) -> list[str]:
     return wrong
 
 
+def head(at: float, last: float) -> str:
+    return f"{at:.0f} s" if last < 600 else f"{at / 60:.0f} min"
+
+
 def table(samples: list[tuple[float, dict]], rows: int = 12) -> str:
     keys = sorted({key for _, figures in samples for key in figures})
     keys.sort(key=lambda key: ["events", "pss", "file"].index(key[0]))
     shown = [samples[round(i * (len(samples) - 1) / (rows - 1))] for i in range(rows)] if len(samples) > rows else samples
-    lines = ["| | " + " | ".join(f"{at / 60:.0f} min" for at, _ in shown) + " |", "|---" * (len(shown) + 1) + "|"]
+    lines = ["| | " + " | ".join(head(at, shown[-1][0]) for at, _ in shown) + " |", "|---" * (len(shown) + 1) + "|"]
     for key in keys:
         cells = [figures.get(key) for _, figures in shown]
         texts = ["" if c is None else f"{c:,.0f}" if key[0] == "events" else f"{c / MIB:,.1f}" for c in cells]
@@ -151,6 +158,8 @@ def main():
     parser.add_argument("--rate", type=int, default=3000, help="order events a second of the synthetic market (make run: 300)")
     parser.add_argument("--home", type=Path, default=TREE / "build" / "endurance")
     given = parser.parse_args()
+    if given.minutes < MINUTES_MIN:
+        parser.error(f"--minutes {given.minutes:g}: at least {MINUTES_MIN}; before that everything grows")
     stack = Stack(given.home, given.rate)
     begun, samples = time.monotonic(), []
     spacing = max(1.0, min(30.0, given.minutes * 60 / 24))
@@ -163,7 +172,7 @@ def main():
         left = stack.stop()
     (given.home / "samples.json").write_text(json.dumps([[at, {" ".join(k): v for k, v in f.items()}] for at, f in samples]))
     events = samples[-1][1]["events", "ACT"]
-    print(f"{samples[-1][0] / 60:.0f} minutes at {given.rate} order events a second: {events:,.0f} events recorded, "
+    print(f"{samples[-1][0] / 60:.1f} minutes at {given.rate} order events a second: {events:,.0f} events recorded, "
           f"{events / samples[-1][0]:,.0f} a second\n")
     print(table(samples))
     findings = judge(samples) + trouble(given.home / "log") + left

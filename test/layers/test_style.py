@@ -83,6 +83,16 @@ def test_only_the_clock_reads_a_clock():
     assert not found, "\n".join(found)
 
 
+def test_a_raw_reference_says_all_its_settings():
+    """Connections, how writes leave, and what may be outstanding or pending."""
+    strings = [(f, "".join(re.findall(r'"((?:[^"\\]|\\.)*)"', m[0]))) for f in sources("test/bench/")
+               for m in re.finditer(r'"nats\.c(?:[^"\\]|\\.)*"(?:\s*"(?:[^"\\]|\\.)*")*', text(f))]
+    wrong = [f"{f}: {s}" for f, s in strings
+             if "connection" not in s or not re.search(r"MaxPending|outstanding|pending limits", s)
+             or not ("consumer" in s or re.search("gathered writes|send asap", s))]
+    assert len(strings) >= 6 and not wrong, "\n".join(wrong)
+
+
 def test_types_do_not_end_in_t():
     found = [f"{f}:{n}: {line.strip()}" for f in sources() for n, line in lines(f)
              if re.match(r"(typedef .*|\}) \w+_t;", line)]

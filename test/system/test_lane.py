@@ -540,6 +540,15 @@ def test_an_export_is_every_event_of_a_range(store, tmp_path):
     assert lines[0]["lane_export"] == 1 and lines[0]["stream"] == "ACT" and lines[0]["last_seq"] == 10
     assert [line["seq"] for line in lines[1:]] == [3, 4, 5, 6, 7]
     assert lines[1]["event"]["data"] == {"trade_id": 3, "price": "3.5"}
+    (tmp_path / "elsewhere").mkdir()
+    target, link = tmp_path / "elsewhere" / "real.jsonl", tmp_path / "link.jsonl"
+    target.write_text("before")
+    link.symlink_to(target)
+    store.lane("export", "--stream", "ACT", "-o", link)
+    assert link.is_symlink() and len(target.read_text().splitlines()) == 11 and not list(tmp_path.rglob("*.part"))
+    target.unlink()
+    done = store.lane("export", "--stream", "ACT", "-o", link, check=False)
+    assert done.returncode == 2 and "leads nowhere" in done.stderr and link.is_symlink()
     bad = tmp_path / "bad.jsonl"
     bad.write_text("{}\n")
     done = store.lane("diff", bad, bad, check=False)
@@ -553,6 +562,7 @@ def test_doctor_says_what_is_missing(stack, broker):
     before = stack.lane("doctor", "--json", check=False)
     checks = {c["check"]: c for c in map(json.loads, before.stdout.splitlines())}
     assert before.returncode == 1 and checks["broker"]["verdict"] == "ok"
+    assert "16000000" not in before.stdout  # what the kernel says of a clock that nobody has measured
     assert checks["streams"]["verdict"] == "fail" and "start stored" in checks["streams"]["advice"]
     stack.start("stored")
     after = stack.lane("doctor", "--json", check=False)

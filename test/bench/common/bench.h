@@ -24,7 +24,7 @@ int64_t bench_now_ns(void); // monotonic
 typedef struct {
     const char *bench;          // "event.encode_ns"
     const char *unit;           // "ns", "events/s"
-    const bench_series *ours;   // at least 5 repetitions
+    const bench_series *ours;   // at least 3 repetitions
     const char *reference;      // "msgpack-c 4.0.0", or NULL
     const bench_series *theirs; // NULL when there is no reference
     const char *workload;       // one sentence
