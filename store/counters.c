@@ -23,9 +23,17 @@ static bus_metric changed = BUS_METRIC(BUS_METRIC_COUNTER, "table_changes_total"
                                        "streams and buckets created or brought to the table");
 static bus_metric failed = BUS_METRIC(BUS_METRIC_COUNTER, "table_failures_total",
                                       "times the table could not be applied in full");
-static bus_metric lease =
-    BUS_METRIC(BUS_METRIC_GAUGE, "lease_held",
-               "sides that this stored keeps: 1, with two accounts 2; 0 while another does");
+// By side, of which there is one, "all", with one account.
+#define LEASE_OF(side)                                                                             \
+    {                                                                                              \
+        .name = "lease_held", .kind = BUS_METRIC_GAUGE, .labels = "side=\"" side "\"",             \
+        .help = "1 while this stored keeps the side",                                              \
+    }
+static bus_metric leases[] = {
+    [STORE_ROLE_ALL] = LEASE_OF("all"),
+    [STORE_ROLE_LIVE] = LEASE_OF("live"),
+    [STORE_ROLE_RESEARCH] = LEASE_OF("research"),
+};
 
 // Four figures a stream of the table.
 enum { STREAMS_MAX = 16, LABEL_CAP = 64 };
@@ -79,7 +87,7 @@ void store_counters_stream(const bus_stream_info *info)
     }
 }
 
-void store_counters_register(void)
+void store_counters_register(bool two_sides)
 {
     add_streams();
     bus_metrics_add(&behind);
@@ -90,7 +98,9 @@ void store_counters_register(void)
     bus_metrics_add(&applied);
     bus_metrics_add(&changed);
     bus_metrics_add(&failed);
-    bus_metrics_add(&lease);
+    bus_metrics_add(&leases[two_sides ? STORE_ROLE_LIVE : STORE_ROLE_ALL]);
+    if (two_sides)
+        bus_metrics_add(&leases[STORE_ROLE_RESEARCH]);
 }
 
 void store_counters_replayed(uint64_t events)
@@ -125,7 +135,7 @@ void store_counters_apply_failed(void)
     bus_metric_inc(&failed, 1);
 }
 
-void store_counters_lease(bool held)
+void store_counters_lease(store_role role, bool held)
 {
-    bus_metric_inc(&lease, held ? 1 : -1);
+    bus_metric_set(&leases[role], held);
 }

@@ -5,9 +5,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "bus/nats/stream.h"
+#include "store/streams.h"
 
-void store_counters_register(void); // once, before the metrics are exposed
+void store_counters_register(bool two_sides); // once, before the metrics are exposed
 void store_counters_replayed(uint64_t events);
 void store_counters_running(uint32_t replays,
                             uint64_t behind); // behind: the slowest participant of all
@@ -19,6 +19,7 @@ void store_counters_missing(uint64_t sequences);
 void store_counters_stream(const bus_stream_info *info);
 void store_counters_applied(int changed); // the table was applied; rows created or updated
 void store_counters_apply_failed(void);
-void store_counters_lease(bool held); // the lease of a side was taken, or is no longer held
+// store_counters_lease: the lease of a side was taken, or is no longer held.
+void store_counters_lease(store_role role, bool held);
 
 #endif

@@ -259,7 +259,7 @@ static void poll_lease(store_keeper *k)
     }
     bool held = bus_lease_poll(k->lease, &fence);
     if (held != k->held)
-        store_counters_lease(held);
+        store_counters_lease(k->opts.role, held);
     k->held = held;
     if (k->fence && fence != k->fence)
         lose(k);

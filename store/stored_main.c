@@ -178,7 +178,7 @@ static bus_err start(bus_daemon *daemon, void *settings_, void **state)
     if (!s)
         return bus_fail(BUS_ENOMEM, "stored");
     s->daemon = daemon;
-    store_counters_register();
+    store_counters_register(has_research(given));
     store_replay_clock_listen();
     bus_err err = open_keepers(s, given, opts);
     if (err) {

@@ -81,7 +81,7 @@ def test_the_exposition_is_to_promtools_taste(tool, running):  # noqa: F811
 class Prometheus:
     def __init__(self, program: str, folder, ports: dict):
         config = (MONITORING / "prometheus.yml").read_text().replace("5s", "500ms")
-        for daemon, preset in (("stored", 7411), ("feedd", 7412), ("workhostd", 7413)):
+        for daemon, preset in (("stored", 7411), ("feedd", 7412), ("workhostd", 7413), ("research-workhostd", 7415)):
             assert f'"127.0.0.1:{preset}"' in config
             config = config.replace(f'"127.0.0.1:{preset}"', f'"127.0.0.1:{ports[daemon]}"')
         folder.mkdir()
@@ -103,13 +103,14 @@ class Prometheus:
 
 
 def test_a_real_prometheus_scrapes_the_daemons_and_raises_an_alert(tool, running, tmp_path):  # noqa: F811
-    ports = {daemon: running[daemon].http_port for daemon in DAEMONS}
+    ports = {daemon: running[daemon].http_port for daemon in DAEMONS} | {"research-workhostd": 1}  # nobody is there
     prometheus = Prometheus(tool("prometheus"), tmp_path / "prometheus", ports)
     try:
-        up = {daemon: 1 for daemon in DAEMONS}
+        up = {daemon: 1 for daemon in DAEMONS} | {"research-workhostd": 0}
         spine.wait_for(lambda: prometheus.query('up{job="tradelane"}') == up, 30, lambda: prometheus.get("targets"))
         for target in prometheus.get("targets")["activeTargets"]:
-            assert target["health"] == "up" and not target["lastError"]
+            there = target["labels"]["daemon"] in DAEMONS
+            assert target["health"] == ("up" if there else "down") and (there or "refused" in target["lastError"])
         # what is stored there is what the daemons print, names and types
         told = prometheus.get("metadata", limit=1000)
         for daemon in DAEMONS:

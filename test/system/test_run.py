@@ -16,7 +16,7 @@ from support import places
 from support.bus import Bus
 from support.process import Process
 
-PORTS = (4222, 7411, 7412, 7413, 7414, 7480)
+PORTS = (4222, 7411, 7412, 7413, 7414, 7415, 7480)
 
 
 def free_offset() -> int:
@@ -119,6 +119,7 @@ def test_it_builds_the_programs_and_no_test(tmp_path):
 
 def test_brings_market_data_and_signals_and_leaves_nothing(run):
     run.wait_up()
+    assert "" not in told(run)[told(run).index("Try in a second terminal:"):]
     bus = Bus(f"nats://127.0.0.1:{4222 + run.offset}")
     events = bus.subscribe("act.exchange.>")
     events.wait(100, 20)
@@ -127,6 +128,29 @@ def test_brings_market_data_and_signals_and_leaves_nothing(run):
     bus.close()
     assert run.process.stop(20) == 0
     run.assert_gone()
+
+
+def told(run) -> list[str]:
+    """The lines under which it says what runs where."""
+    return run.process.wait_line(r"Tradelane is running(?s:.*?)lane doctor +is", 20).string.split("Tradelane is running")[1].splitlines()
+
+
+def test_with_two_accounts_it_names_all_five_daemons_and_warns_of_nothing(tmp_path):
+    run = Run(tmp_path)
+    run.argv.append("--accounts")
+    run.start()
+    try:
+        run.wait_up()
+        health = next(line for line in told(run) if "health" in line)
+        for name, port in (("stored", 7411), ("feedd", 7412), ("workhostd", 7413), ("simexd", 7414), ("research-workhostd", 7415)):
+            assert f" {name} :{port + run.offset} " in health
+        assert "" not in told(run)[told(run).index("Try in a second terminal:"):]
+        logs = {log.name: log.read_text() for log in (tmp_path / "log").iterdir()}
+        assert not [line for text in logs.values() for line in text.splitlines() if " WARN " in line or "Violation" in line]
+        assert run.process.stop(20) == 0
+        run.assert_gone()
+    finally:
+        run.clean()
 
 
 def test_leaves_nothing_when_it_is_killed(run):
