@@ -348,8 +348,9 @@ class Session:
         for _ in range(4):
             self.until(self.healthy, 40, self.unhealthy)
             seq = self.answer(self.last_seq)
-            self.until(lambda: self.last_seq() > seq + 200 and min(map(self.last_update, SYMBOLS)) > seq, 30,
-                       f"ACT gets on behind {seq}")
+            self.until(lambda: self.last_seq() > seq + 200 and all(
+                self.last_on(f"orderbook.update.{symbol}") > seq and self.is_whole(symbol) for symbol in SYMBOLS), 30,
+                       f"ACT gets on behind {seq}, with whole books")
             self.exchange.post("/sim/v1/play", {"action": "pause"})
             if self.last_frame_is_there():
                 break
@@ -416,13 +417,18 @@ class Session:
     def last_seq(self):
         return json.loads(self.ask("$JS.API.STREAM.INFO.ACT", {}).data)["state"]["last_seq"]
 
-    def last_trade(self):
-        answer = self.ask("$JS.API.DIRECT.GET.ACT", {"last_by_subj": "act.exchange.binance.trade.tape.*"})
-        return int(answer.headers["Nats-Sequence"])
+    def last_on(self, subject):
+        """The sequence of the newest event of the venue's on it; 0: there is none."""
+        answer = self.ask("$JS.API.DIRECT.GET.ACT", {"last_by_subj": f"act.exchange.binance.{subject}"})
+        return int((answer.headers or {}).get("Nats-Sequence", 0))
 
-    def last_update(self, symbol):
-        answer = self.ask("$JS.API.DIRECT.GET.ACT", {"last_by_subj": f"act.exchange.binance.orderbook.update.{symbol}"})
-        return int(answer.headers["Nats-Sequence"])
+    def last_trade(self):
+        return self.last_on("trade.tape.*")
+
+    def is_whole(self, symbol):
+        """A snapshot of the book stands behind all that may have broken it, and its updates go on."""
+        broken = max(map(self.last_on, ("feed.connected", "feed.gap", f"feed.resync.{symbol}")))
+        return self.last_on(f"orderbook.snapshot.{symbol}") > broken
 
     def progress(self, scenario):
         answer = self.ask("$JS.API.DIRECT.GET.KV_workers", {"last_by_subj": f"$KV.workers.sc.{scenario}.sma"})

@@ -198,8 +198,8 @@ TAMPERINGS = {  # what is done -> how it is done, the kind that it has to be fou
     "a session that was left returns": (lambda h: (h.write("workers", "sc.LIVE.sma", session="2"), h.write(
         "workers", "sc.LIVE.sma", session="1")), "backwards"),
     "the session began later": (of_all("workers", "sc.LIVE.sma", start_seq=200), "wrong"),
-    "the replay's range is shorter": (of_all("replays", "mon", last_seq=700, position=700), "wrong"),
-    "the replay's range changes": (lambda h: h.rewrite("replays", "mon", last_seq=700), "wrong"),
+    "the replay's range is shorter": (of_all("replays", "mon", last_seq=300, position=300), "wrong"),
+    "the replay's range changes": (lambda h: h.rewrite("replays", "mon", last_seq=300), "wrong"),
     "a replay goes back": (lambda h: h.write("replays", "mon", position=5), "backwards"),
     "a replay that ended goes on": (lambda h: h.write("replays", "mon", state="running"), "backwards"),
     "a replay that did not end": (of_all("replays", "mon", state="running"), "lost"),
@@ -219,7 +219,7 @@ TAMPERINGS = {  # what is done -> how it is done, the kind that it has to be fou
 def test_nothing_is_found_in_a_round_as_it_was_left(left):
     counts, found = audit(pickle.loads(left))
     assert not found
-    assert counts["gaps"] and counts["frames in gaps"] and counts["decisions"] > 10
+    assert counts["gaps"] and counts["frames in gaps"] and counts["decisions"] > 5
 
 
 @pytest.mark.parametrize("what", TAMPERINGS)
