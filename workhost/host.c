@@ -49,9 +49,11 @@ static bool take_live(work_host_daemon *h, bus_scenario_status *status, bus_view
         free(h->live);
         h->live = strndup(json->ptr, json->len);
     } else if (!h->live_lost) {
-        bus_warn("the record of scenario 'LIVE' is %s: %s",
-                 *status == BUS_SCENARIO_NONE ? "missing" : "not its own",
-                 h->live ? "what runs for it goes on" : "waiting for stored to seed it");
+        // Before there ever was one a start may be in progress: stored makes the bucket, then the record.
+        bool begins = !h->live && *status == BUS_SCENARIO_NONE;
+        bus_log(begins ? BUS_LOG_INFO : BUS_LOG_WARN, "the record of scenario 'LIVE' is %s: %s",
+                *status == BUS_SCENARIO_NONE ? "missing" : "not its own",
+                h->live ? "what runs for it goes on" : "waiting for stored to seed it");
     }
     h->live_lost = !right;
     *json = bus_view_of(h->live);

@@ -239,6 +239,17 @@ def test_what_runs_for_live_outlives_its_record(work, stack, bus, harm):
     probe_is_undisturbed(outputs(bus, "LIVE", "probe"), 30)
 
 
+def test_a_record_of_live_that_is_not_there_yet_is_nothing_to_be_warned_of(stack, bus):
+    """Stored makes the bucket first, then the record: who looks in between has come early."""
+    bus.call(bus.js.create_key_value(bucket="scenarios"))
+    (stack.folder / "workers").mkdir()
+    host = stack.start("workhostd", "--workers-dir", stack.folder / "workers", "--code-dir", stack.folder / "code", ready=False)
+    line = host.wait_line("(INFO|WARN ) .*'LIVE' is missing: waiting for stored to seed it")
+    assert line[1] == "INFO"
+    stack.start("stored")
+    host.wait_ready(20)
+
+
 def test_a_runtime_that_cannot_read_says_so_where_one_looks(work, stack, bus):
     declare(work.folder, "probe", {}, PROBE)
     daemon = work()
