@@ -67,7 +67,7 @@ static bool check_broker(doctor *d)
     bus_err err = lane_connect(d->cli);
     if (err) {
         say(d, FAIL, "broker", bus_err_text(),
-            "start one: nats-server -js (2.11 or newer), or name it: --nats-url");
+            "start one: nats-server -js (2.11.1 or newer), or name it: --nats-url");
         return false;
     }
     uint32_t v = bus_conn_broker(d->cli->conn);

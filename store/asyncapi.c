@@ -317,9 +317,9 @@ bus_err store_asyncapi_text(char **out, size_t *len, const char *schemas, const 
         "3.0.0", "info", "title", "Tradelane", "version", version, "description",
         "Lanes, streams and buckets of the bus. Made by store/asyncapi; do not edit.",
         "defaultContentType", BUS_CONTENT_MSGPACK, "servers", "broker", "host", "127.0.0.1:4222",
-        "protocol", "nats", "description", "nats-server with JetStream, 2.11 or newer", "channels",
-        p.channels, "operations", p.operations, "components", "messages", p.messages, "schemas",
-        p.schemas, "x-nats-kv", buckets());
+        "protocol", "nats", "description", "nats-server with JetStream, 2.11.1 or newer",
+        "channels", p.channels, "operations", p.operations, "components", "messages", p.messages,
+        "schemas", p.schemas, "x-nats-kv", buckets());
     char *text = err || !document ? NULL : json_dumps(document, JSON_INDENT(2));
     json_decref(document);
     if (err)

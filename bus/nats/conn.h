@@ -51,7 +51,7 @@ uint32_t bus_conn_epoch(const bus_conn *conn); // +1 each time it comes up; 0: n
 bus_err bus_conn_wait(bus_conn *conn,
                       bus_span timeout); // until UP; BUS_EUNAVAILABLE, BUS_ESTATE (too old)
 const char *bus_conn_why(const bus_conn *conn, char *buf, size_t cap);
-// broker version as major*1000000+minor*1000+patch; 0 before the first connection. >= 2.11.0 or REFUSED.
+// broker version as major*1000000+minor*1000+patch; 0 before the first connection. >= 2.11.1 or REFUSED.
 uint32_t bus_conn_broker(const bus_conn *conn);
 int64_t bus_conn_max_payload(const bus_conn *conn);
 // bus_conn_flush: everything sent has reached the broker; if it said no to some of it, for the first time on this

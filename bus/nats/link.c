@@ -305,11 +305,11 @@ static bus_link_result check_broker(bus_link *link, char why[BUS_LINK_WHY], bool
         return BUS_LINK_DOWN;
     }
     if (info.broker < BUS_BROKER_MIN) {
-        snprintf(
-            why, BUS_LINK_WHY,
-            "nats-server %s at %s is too old: it lets one account erase another's streams; 2.11 or "
-            "newer is needed",
-            info.version, url);
+        snprintf(why, BUS_LINK_WHY,
+                 "nats-server %s at %s is too old: it lets one account erase another's streams; "
+                 "2.11.1 or "
+                 "newer is needed",
+                 info.version, url);
         return BUS_LINK_REFUSED;
     }
     *tls = info.tls;

@@ -20,7 +20,7 @@ bus_err bus_link_opts_init(bus_link_opts *out, const bus_conn_opts *opts); // ch
 void bus_link_opts_release(bus_link_opts *opts);
 
 enum {
-    BUS_BROKER_MIN = 2011000, // 2.11.0
+    BUS_BROKER_MIN = 2011001, // 2.11.1
     BUS_LINK_WHY = 512,
 };
 

@@ -1,7 +1,7 @@
 # common.sh: what every script here uses. Sourced; expects `set -euo pipefail` and runs from the top of the tree.
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-broker_floor=2.11.0 # older servers let one account erase another's streams
+broker_floor=2.11.1 # older servers let one account erase another's streams
 
 say() { printf '%s\n' "$*"; }
 fail() {

@@ -5,13 +5,17 @@ Two users that the configuration does not have look at everything that goes by i
 """
 
 import json
+import os
 import re
+import socketserver
+import subprocess
+import threading
 import time
 
 import pytest
 
 from support.bus import Bus
-from support.places import PATIENCE
+from support.places import PATIENCE, program
 from support.sides import CONFIG, SidesBroker, make_credentials
 from support.stack import Stack
 from support.wire import Wire
@@ -31,7 +35,10 @@ DELIVER = [SIGNAL, TICK, API["ACT"], API["SC_LIVE"], API["ACT_RELAY1"], "$JS.FC.
 # What else is worth a try.
 FORGED = ["$JS.FC.ACT.c1.x", "$JS.FC.SC_LIVE.c1.x", "$JS.FC.ACT_RELAY1.c1.x", "$JS.FC.ACT_RELAY2.c1.x", SIGNAL, TICK,
           "xfer.relay1.ACT.M.x", "xfer.research.ACT.M.x", "$JS.API.STREAM.PURGE.ACT", "$JS.RELAY1.API.STREAM.PURGE.ACT_RELAY1",
-          "$JS.RELAY2.API.STREAM.DELETE.ACT_RELAY2", "$JS.LIVE.API.STREAM.DELETE.ACT"]
+          "$JS.RELAY2.API.STREAM.DELETE.ACT_RELAY2", "$JS.LIVE.API.STREAM.DELETE.ACT", "$JS.API.ACCOUNT.PURGE.LIVE",
+          "$JS.API.ACCOUNT.STREAM.MOVE.LIVE.ACT", "$JS.API.SERVER.REMOVE", "$JS.API.META.LEADER.STEPDOWN", "$SYS.REQ.SERVER.PING.KICK"]
+# The broker is asked to tell which way a message takes.
+TRACED = {"Nats-Trace-Dest": "command.traced"}
 
 # What the users' own lists are to stop.
 FORBIDDEN = [f"{api}.STREAM.{verb}.{stream}" for api in ("$JS.API", "$JS.LIVE.API", "$JS.RELAY1.API", "$JS.RELAY2.API", "$JS.hub.API")
@@ -131,7 +138,7 @@ def publish(wall, subject, payloads, key):
     """As it is."""
     for user in ("research-stored", "research-workhostd", "researcher"):
         for payload in payloads:
-            wall.user(user).publish(subject, payload)
+            wall.user(user).publish(subject, payload, headers=TRACED)
 
 
 def push(user, stream, prefix):
@@ -155,7 +162,7 @@ def get(wall, subject, payloads, key):
     """The answer to whoever asks for a stored message."""
     bus = wall.user("researcher")
     for payload in payloads:
-        seq = bus.call(bus.js.publish(f"command.{key}", payload)).seq
+        seq = bus.call(bus.js.publish(f"command.{key}", payload, headers=TRACED)).seq
         bus.call(bus.nc.publish("$JS.API.DIRECT.GET.COMMAND", json.dumps({"seq": seq}).encode(), reply=subject))
 
 
@@ -196,8 +203,8 @@ def try_everything(wall) -> int:
             put(wall, api, asked, f"{way}-{stream}")
             count += len(asked)
         for i, subject in enumerate(FORGED):
-            put(wall, subject, [b"forged by " + way.encode()], f"{way}-f{i}")
-            count += 1
+            put(wall, subject, [b"forged by " + way.encode(), b""], f"{way}-f{i}")
+            count += 2
     return count
 
 
@@ -281,3 +288,25 @@ def test_they_would_get_through_with_fewer_steps(make_wall, changes, through):
         time.sleep(0.05)
     recorded = wall.state()["SC_LIVE"][2]
     assert recorded > 100 if changes is DIRECT else recorded == 100
+
+
+class Greeter(socketserver.StreamRequestHandler):
+    """As much of a broker as a client needs to learn the version."""
+
+    def handle(self):
+        info = {"server_id": "x", "version": self.server.version, "proto": 1, "headers": True, "max_payload": 1 << 20, "jetstream": True}
+        self.wfile.write(f"INFO {json.dumps(info, separators=(',', ':'))}\r\n".encode())
+        for line in self.rfile:
+            if line.startswith(b"PING"):
+                self.wfile.write(b"PONG\r\n")
+
+
+@pytest.mark.parametrize("version, refused", [("2.11.0", True), ("2.11.1", False)])
+def test_a_broker_that_lets_one_account_erase_another_s_streams_is_refused(version, refused):
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Greeter) as server:
+        server.version, server.daemon_threads = version, True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        env = {**os.environ, "TRADELANE_NATS_URL": f"nats://127.0.0.1:{server.server_address[1]}", "TRADELANE_TIMEOUT": f"{2 * PATIENCE:g}s"}
+        said = subprocess.run([program("lane"), "doctor"], env=env, capture_output=True, text=True, timeout=60 * PATIENCE)
+        server.shutdown()
+    assert ("is too old" in said.stdout) == refused and version in said.stdout

@@ -18,7 +18,7 @@ Test(conn, comes_up_and_knows_the_broker)
     test_broker_start(&broker, NULL);
     bus_conn *conn = given_conn(&broker, BUS_PROFILE_LATENCY);
     cr_assert_eq(bus_conn_epoch(conn), 1);
-    cr_assert_geq(bus_conn_broker(conn), 2011000);
+    cr_assert_geq(bus_conn_broker(conn), 2011001);
     cr_assert_gt(bus_conn_max_payload(conn), 1000);
     bus_conn_close(conn);
     test_broker_stop(&broker);
