@@ -47,8 +47,13 @@ static void tell_status(feed *f)
 static void drop_all(feed *f)
 {
     feed_links_drop(f);
-    if (f->outbox_open)
+    if (f->outbox_open) {
+        f->known_seq = f->outbox.known_seq;
+        if (f->told_back[0] && !feed_outbox_empty(&f->outbox)) // it was not said after all
+            memcpy(f->went_back, f->told_back, sizeof f->went_back);
+        f->told_back[0] = '\0';
         feed_outbox_close(&f->outbox);
+    }
     f->outbox_open = false;
     if (f->session)
         f->set.venue->close(f->session);
@@ -78,12 +83,30 @@ static void want_lease(feed *f)
     bus_kill_point("feed.leased");
 }
 
+// A store that went back may have lost the lease as well, and that is often seen first.
+static bus_err look_for_what_was_known(feed *f)
+{
+    bus_holds holds = bus_stream_holds(f->set.conn, "ACT", (bus_mark){.seq = f->known_seq});
+    if (holds == BUS_HOLDS_NOT_KNOWN)
+        return BUS_EUNAVAILABLE;
+    if (holds == BUS_HOLDS_NO) {
+        snprintf(f->went_back, sizeof f->went_back, "%s", bus_err_text());
+        bus_error("%s: the store went back", f->went_back);
+    }
+    f->known_seq = 0;
+    return BUS_OK;
+}
+
 static bus_err recall(feed *f)
 {
     bool fresh;
     bus_err err = feed_run_open(f);
     if (!err)
+        err = look_for_what_was_known(f);
+    if (!err)
         err = feed_recall(f->session, f->set.conn, &fresh);
+    // Of a lane on which nothing of ours is left no tail tells what is missing: all that we ever sent.
+    f->all_is_lost = !err && fresh && f->went_back[0];
     if (!err)
         err = feed_outbox_open(&f->outbox, f->set.venue->name, &f->set.publisher,
                                (bus_wake){wake_net, f});
@@ -190,6 +213,7 @@ static bus_err go_on_behind(feed *f)
     feed_outbox_resend(&f->outbox);
     bus_info("what was not acknowledged goes on behind sequence %llu",
              (unsigned long long)end.last_seq);
+    memcpy(f->told_back, f->went_back, sizeof f->told_back);
     f->went_back[0] = '\0';
     return BUS_OK;
 }
@@ -218,6 +242,8 @@ static void turn(feed *f)
     if (f->outbox_open && may_act)
         feed_outbox_turn(&f->outbox);
     follow_store(f, may_act, now);
+    if (f->outbox_open && f->told_back[0] && feed_outbox_empty(&f->outbox))
+        f->told_back[0] = '\0';
     if (f->outbox_open && f->outbox.lost) {
         bus_error("events could not be kept for the broker: everything begins anew");
         drop_all(f);

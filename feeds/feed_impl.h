@@ -34,7 +34,8 @@ struct feed {
     feed_phase phase;
     feed_net *net;
     bus_lease *lease;
-    uint64_t fence; // of the session that everything open belongs to
+    uint64_t fence;     // of the session that everything open belongs to
+    uint64_t known_seq; // of ACT, by the outbox that was closed last; 0: nothing is known
     feed_outbox outbox;
     bool outbox_open;
     feed_session *session;
@@ -49,7 +50,9 @@ struct feed {
     feed_lifecycle life;
     feed_requests requests;
     bus_mono stop_since;
+    bool all_is_lost;    // with went_back: nothing of ours is left
     char went_back[256]; // the store holds less than was known: not yet told on the lane; "": no
+    char told_back[256]; // what was told of it and is not all acknowledged yet
     char why[256];
 };
 

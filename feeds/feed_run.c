@@ -211,6 +211,11 @@ static void tell_went_back(feed *f)
     if (!f->have_live || !f->went_back[0] || f->outbox.went_back)
         return;
     feed_now at = feed_now_of(f);
+    const feed_gap gap = {
+        .reason = "store_went_back", .after = {f->created.ns}, .before = at.received};
+    if (f->all_is_lost)
+        feed_session_gap(f->session, &gap, &at);
+    f->all_is_lost = false;
     feed_session_degraded(f->session, NULL, "store_went_back", f->went_back, &at);
     f->went_back[0] = '\0';
 }
