@@ -212,7 +212,7 @@ static void tell_went_back(feed *f)
         return;
     feed_now at = feed_now_of(f);
     const feed_gap gap = {
-        .reason = "store_went_back", .after = {f->created.ns}, .before = at.received};
+        .reason = "store_went_back", .after = {f->life.epoch_ms * 1000000}, .before = at.received};
     if (f->all_is_lost)
         feed_session_gap(f->session, &gap, &at);
     f->all_is_lost = false;

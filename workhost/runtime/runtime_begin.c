@@ -71,7 +71,10 @@ static bus_err first_after(runtime *r, bus_wall then, const bus_seq_range *range
     bus_err err = bus_reader_open(&reader, r->conn, &opts);
     if (err)
         return err;
-    bus_reader_result got = bus_reader_next(reader, BUS_SPAN_MS(1000), &record, &gap);
+    bus_reader_result got;
+    do // what is gone besides is told to whoever reads on
+        got = bus_reader_next(reader, BUS_SPAN_MS(1000), &record, &gap);
+    while (got == BUS_READER_GAP);
     if (got == BUS_READER_RECORD)
         *out = record.seq;
     else if (got == BUS_READER_CAUGHT_UP)
