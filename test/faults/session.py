@@ -53,7 +53,7 @@ class Session:
         self.arms = {name: self.tokens_of(name, points) for name, points in script.arms.items()}
         self.killed, self.due = set(), []  # names of those we ended; (time, order, what to do)
         self.counts, self.found = Counter(), []
-        self.lives, self.order, self.seconds, self.clock_ahead = 0, 0, set(), 0
+        self.lives, self.order, self.seconds, self.clock_ahead, self.clock_most = 0, 0, set(), 0, 0
         self.bus = self.exchange = self.clock_at = self.went_back = None
         self.replays = []  # of the script: ACT's end before and after each that may have begun; 0: not known
         (folder / "workers").mkdir()
@@ -283,6 +283,7 @@ class Session:
     def do_jump(self, seconds):
         self.counts["clock jumps"] += 1
         self.clock_ahead += seconds
+        self.clock_most = max(self.clock_most, self.clock_ahead)
 
     def do_store_full(self, span):
         self.counts["store full"] += 1
@@ -335,7 +336,7 @@ class Session:
         self.tokens = {}
         self.until(lambda: not self.due and not self.killed, 60, "all faults are over")
         self.proxy.heal()
-        self.clock_ahead = max(self.clock_ahead, 0)
+        self.clock_ahead = self.clock_most  # a clock never goes back: behind what it was told it stands, and with it every timer
 
     def healthy(self):
         waiting = [n for n, d in self.daemons.items() if n != "simexd" and d.get("/health")[0] != 200]
