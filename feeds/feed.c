@@ -69,6 +69,10 @@ static void wake_net(void *ctx)
 static void want_lease(feed *f)
 {
     char text[256];
+    if (!bus_now_wall().ns) { // what came in now would have come at no time at all
+        feed_why(f, "the clock was not told yet");
+        return;
+    }
     if (!bus_lease_poll(f->lease, &f->fence)) {
         if (*bus_lease_why(f->lease, text, sizeof text))
             snprintf(f->why, sizeof f->why, "no lease yet: %s", text);
@@ -78,6 +82,8 @@ static void want_lease(feed *f)
             snprintf(f->why, sizeof f->why, "no lease yet");
         return;
     }
+    if (!f->life.epoch_ms) // the clock stood at 0 when it was opened
+        f->life.epoch_ms = bus_now_wall().ns / 1000000;
     f->recall_due = bus_now_mono();
     f->phase = FEED_WANT_RECALL;
     bus_kill_point("feed.leased");
@@ -322,7 +328,7 @@ bus_err feed_open(feed **out, const feed_settings *settings)
     f->life = (feed_lifecycle){.connection_id = settings->connection_id,
                                .url = settings->ws_url,
                                .instance_id = settings->instance_id,
-                               .epoch_ms = bus_now_wall().ns / 1000000};
+                               .epoch_ms = bus_now_wall().ns / 1000000}; // 0: not told yet
     feed_status_init(&f->status, settings->status_changed);
     feed_count_set(FEED_COUNT_QUEUE_LIMIT, (int64_t)settings->queue_bytes);
     feed_backoff_init(&f->backoff, settings->reconnect_min, settings->reconnect_max,

@@ -13,6 +13,7 @@ from support.audit import audit
 from support.feed import LANE, SHORT_LEASE, Exchange, read_lane, start_feed, wait_quiet
 from support.places import BUILD, PATIENCE, program
 from support.relay import Relay
+from support.spine import wait_for
 
 SPOT = ["trade", "bookTicker", "depth@100ms"]
 SMALL = BUILD / "test" / "data"
@@ -246,6 +247,25 @@ def test_silence_is_told_and_a_half_open_connection_replaced(market, bus):
     window = [e["data"] for e in tally.events("gap") if "channel" not in e["data"]]
     assert len(window) == 1 and window[0]["reason"] == "disconnected"
     expect_healed(bus, market, 2)
+
+
+def test_a_feed_whose_clock_was_not_told_yet_receives_nothing(stack, bus):
+    stack.start("stored")
+    exchange = Exchange(stack, "--symbols", "BTCUSDT", "--rate", "400")
+    feed = start_feed(stack, exchange, ["BTCUSDT"], SPOT, "--clock", "bus:test.clock", ready=False)
+    wait_for(lambda: "the clock was not told yet" in str(feed.get("/health")), 20, lambda: feed.get("/health"))
+    time.sleep(0.3)
+    assert not any(entry["connections"] for entry in exchange.log()) and not bus.read("ACT", LANE + ">")
+    at = 2_000_000_000_000_000_000
+
+    def goes_on():
+        nonlocal at
+        at += 20_000_000
+        bus.publish("test.clock", str(at).encode())
+        return len(bus.read("ACT", LANE + ">")) > 100
+
+    wait_for(goes_on, 20, lambda: feed.get("/health"))
+    assert min(read_lane(bus).recorded) >= "2033-05-18T03:33:20"
 
 
 def test_a_stall_is_told_and_nothing_is_lost(market, bus):
