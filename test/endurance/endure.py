@@ -5,8 +5,8 @@ Memory is Pss (each process's share of what it maps), once a sample for every pr
 * a process's Pss in the last quarter is not above that of the second quarter by more than a tenth and 1 MiB (medians),
   or not above what its queues, windows and histories may hold (BOUND: they grow with the worst moment so far, to there);
 * a stream that is a record (ACT, SC_…) takes as many bytes an event at the end as in the middle, give or take a tenth;
-  every other stream and bucket is at its end not above its middle by more than a tenth and 1 MiB, or not above one
-  block of the broker's (BLOCK): what a bucket let go of stays there until the broker writes the block anew;
+  every other stream and bucket is at its end not above its middle by more than a tenth and 1 MiB, by the highest of
+  each quarter: the broker writes a bucket's block anew when enough of it is old, which makes a saw;
 * no log has a warning or an error;
 * the stack ends with exit code 0 and leaves no process.
 """
@@ -31,7 +31,6 @@ MINUTES_MIN = 1  # fewer and the second quarter is the start
 # The broker's heap is collected when it has doubled, and each stream that is written keeps a block of up to 8 MiB at hand: it takes
 # minutes to get there (126 MiB at most in an hour).
 BOUND = {"feedd": 48 * MIB, "simexd": 64 * MIB, "nats-server": 192 * MIB}
-BLOCK = 8 * MIB
 TROUBLE = re.compile(r" (WARN|ERROR) |\[(WRN|ERR|FTL)\]")
 
 
@@ -110,24 +109,29 @@ class Stack:
         return [f"the stack ended with {code}"] * (code != 0) + [f"process {pid} is left" for pid in left if runs(pid)]
 
 
+def is_record(key) -> bool:
+    return key[0] == "file" and (key[1] == "ACT" or key[1].startswith("SC_"))
+
+
 def judge(samples: list[tuple[float, dict]]) -> list[str]:
     """What grows without bound."""
     wrong = []
     quarter = len(samples) // 4
 
-    def middle(key, part):
+    def of(key, part):
         values = [figures[key] for _, figures in part if key in figures]
-        return statistics.median(values) if values else None
+        typical = max if key[0] == "file" and not is_record(key) else statistics.median
+        return typical(values) if values else None
 
     for key in sorted({key for _, figures in samples for key in figures if key[0] != "events"}):
-        second, last = middle(key, samples[quarter:2 * quarter]), middle(key, samples[-quarter:])
+        second, last = of(key, samples[quarter:2 * quarter]), of(key, samples[-quarter:])
         if second is None or last is None:
             wrong.append(f"{' '.join(key)}: there for a part of the time only")
-        elif key[0] == "file" and (key[1] == "ACT" or key[1].startswith("SC_")):
-            events = [middle(("events", "ACT"), part) for part in (samples[quarter:2 * quarter], samples[-quarter:])]
+        elif is_record(key):
+            events = [of(("events", "ACT"), part) for part in (samples[quarter:2 * quarter], samples[-quarter:])]
             if last / events[1] > 1.1 * second / events[0]:
                 wrong.append(f"{key[1]}: {second / events[0]:.0f} bytes an event of ACT grew to {last / events[1]:.0f}")
-        elif last > max(1.1 * second + MIB, BLOCK if key[0] == "file" else BOUND.get(key[1], 0)):
+        elif last > max(1.1 * second + MIB, BOUND.get(key[1], 0)):
             wrong.append(f"{' '.join(key)}: {second / MIB:.1f} MiB grew to {last / MIB:.1f}")
     return wrong
 

@@ -27,8 +27,10 @@ def test_what_grows_and_goes_on_growing_is_found():
 def test_what_fills_up_to_a_bound_is_not():
     assert endure.judge(hour(("pss", "nats-server"), 11, 30, 45, 50, 60, 65, 65, 66, 67, 70, 72, 75, 78, 80, 80.6)) == []
     saw = [0.1 + 1.9 * (i % 3) for i in range(24)]
-    assert endure.judge(hour(("file", "KV_workers"), *saw[:11], *[v + 2.5 for v in saw[:13]])) == []
-    assert endure.judge(hour(("file", "KV_workers"), *saw[:11], *[v + 9 for v in saw[:13]]))
+    assert endure.judge(hour(("file", "KV_workers"), *saw)) == []
+    assert endure.judge(hour(("file", "KV_workers"), *[0.1] * 12, *[3.9] * 6, *[0.1] * 3, *[3.9] * 3))  # never so high before
+    assert endure.judge(hour(("file", "KV_workers"), *[0.1] * 10, 3.9, *[0.1] * 7, *[3.9] * 6)) == []
+    assert endure.judge(hour(("file", "KV_workers"), *saw[:11], *[v + 2.5 for v in saw[:13]]))
     assert endure.judge(hour(("pss", "stored"), 2)) == endure.judge(hour(("file", "ACT"), *range(1, 25))) == []
 
 

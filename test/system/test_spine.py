@@ -13,6 +13,7 @@ import pytest
 
 from support import sma, spine
 from support.broker import Broker
+from support.places import UNDER
 from support.stack import Stack
 
 SPOT_TRADES = 9757
@@ -65,7 +66,8 @@ def test_sma_decides_the_same_live_and_from_the_record(stack, bus, spot):
     assert spine.signals_of(bus, "bt1") == expected
     assert equal_events(stack, "LIVE", "bt1") == len(expected)
     spine.backtest(stack, "bt2", "other")
-    trouble = [line for line in host.output()[before:].splitlines() if " WARN " in line or " ERROR " in line]
+    said = host.output()[before if UNDER else 0:]  # under a slower machine LIVE's first start is told
+    trouble = [line for line in said.splitlines() if " WARN " in line or " ERROR " in line]
     assert not trouble, "a backtest that begins is nothing to be warned of"
 
 
