@@ -9,6 +9,7 @@
 #include "bus/base/log.h"
 #include "bus/base/thread.h"
 #include "bus/event/identity.h"
+#include "bus/nats/clock.h"
 #include "bus/nats/lease.h"
 #include "bus/nats/service.h"
 #include "store/copy.h"
@@ -45,6 +46,7 @@ struct store_keeper {
     bus_waker *waker;
     bus_timer *timer;
     bus_conn *conn, *live; // live: role RESEARCH
+    bus_clock_feed *clock;
     bus_lease *lease;
     char holder[128];
     bool held;              // just now: while it is not, services and replays pause
@@ -291,7 +293,7 @@ static void turn(void *ctx)
         bus_loop_stop(k->loop);
         return;
     }
-    bus_mono now = bus_now_mono();
+    bus_mono now = bus_machine_mono();
     bool up = broker_up(k);
     if (up || k->lease)
         poll_lease(k);
@@ -355,6 +357,8 @@ static bus_err build(store_keeper *k)
         bus_conn_opts_of(k->opts.daemon, "stored", side_of(k), BUS_PROFILE_LATENCY);
     conn.wake = wake_of(k);
     err = bus_conn_open(&k->conn, &conn);
+    if (!err)
+        err = bus_clock_feed_open(&k->clock, k->conn, k->loop, k->opts.daemon->clock);
     if (err || !k->opts.live)
         return err;
     conn = bus_conn_opts_of(k->opts.live, "stored-copy", BUS_SIDE_LIVE, BUS_PROFILE_LATENCY);
@@ -403,6 +407,7 @@ void store_keeper_close(store_keeper *k)
         pthread_join(k->thread, NULL);
     }
     bus_lease_close(k->lease);
+    bus_clock_feed_close(k->clock);
     bus_conn_close(k->live);
     bus_conn_close(k->conn);
     bus_timer_close(k->timer);

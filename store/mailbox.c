@@ -12,8 +12,6 @@
 // The kernel wakes a sleeper some tens of microseconds late: the last stretch before a deadline is spent
 // looking at the clock.
 static const int64_t spin_ns = 60000;
-// Under a virtual clock a wait has no length of its own: the clock's listener ends it.
-static const int64_t virtual_nap_ns = 250000000;
 
 bus_err store_mailbox_init(store_mailbox *box, bus_wake wake)
 {
@@ -164,21 +162,15 @@ void store_mailbox_wait(store_mailbox *box, bus_mono until)
 {
     if (atomic_load(&box->raised) && lower(box))
         return;
-    int64_t left = until.ns - bus_now_mono().ns;
-    if (bus_clock_is_virtual()) {
-        if (left > 0)
-            sleep_ns(box, virtual_nap_ns);
-        lower(box);
-        return;
-    }
+    int64_t left = until.ns - bus_machine_mono().ns;
     if (left > spin_ns) {
         sleep_ns(box, left - spin_ns);
         if (lower(box))
             return;
-        left = until.ns - bus_now_mono().ns;
+        left = until.ns - bus_machine_mono().ns;
     }
     if (left > spin_ns)
         return; // woken early by an old write
-    while (!atomic_load(&box->raised) && bus_now_mono().ns < until.ns)
+    while (!atomic_load(&box->raised) && bus_machine_mono().ns < until.ns)
         ;
 }

@@ -42,7 +42,7 @@ void store_mailbox_answer(store_mailbox *box, const store_replay_result *result)
 void store_mailbox_show(store_mailbox *box, const store_replay_info *info);
 // store_mailbox_finish: no more commands; those still waiting are answered with `err`.
 void store_mailbox_finish(store_mailbox *box, bus_err err, const char *text);
-// store_mailbox_wait sleeps until raised or until `until` (on the clock of bus_now_mono), exactly to some
+// store_mailbox_wait sleeps until raised or until `until` (on the clock of bus_machine_mono), exactly to some
 // microseconds; it may return early.
 void store_mailbox_wait(store_mailbox *box, bus_mono until);
 

@@ -18,7 +18,7 @@ static const bus_span nap = {INT64_C(100000000)}; // the reader wants a look as 
 
 static void show_now(store_player *p)
 {
-    bus_mono now = bus_now_mono();
+    bus_mono now = bus_machine_mono();
     store_player_picture(p, now);
     store_mailbox_show(p->box, &p->info);
     p->shown = now;
@@ -119,7 +119,7 @@ bus_err store_player_begin(store_player *p, uint64_t first)
     p->samples = 0;
     p->range_over = p->blocked = p->waited = false;
     p->due = (bus_mono){0};
-    p->run_began = bus_now_mono();
+    p->run_began = bus_machine_mono();
     store_pace_restart(&p->pace);
     err = open_run(p);
     if (err)
@@ -207,7 +207,7 @@ static bus_err send_event(store_player *p)
     return BUS_OK;
 }
 
-// May the held event go now? If not, notes what it waits for.
+// May the held event go now? If not, notes what it waits for. now: of the clock that paces, which may be virtual.
 static bool clear_to_send(store_player *p, bus_mono now)
 {
     store_source *s = &p->source;
@@ -243,6 +243,12 @@ static void range_is_over(store_player *p)
         p->range_over = true;
 }
 
+// Whoever takes part waits in real time, whatever paces the events.
+static bus_mono real_of(bus_mono now)
+{
+    return bus_clock_is_virtual() ? bus_machine_mono() : now;
+}
+
 static bool may_play(const store_player *p)
 {
     return (p->info.state == STORE_REPLAY_RUNNING && !p->range_over) || p->stepping;
@@ -253,7 +259,6 @@ static bool play(store_player *p)
 {
     p->starved = false;
     for (int i = 0; i < TURN_EVENTS && may_play(p); i++) {
-        bus_mono now;
         switch (store_source_fetch(&p->source)) {
         case STORE_SOURCE_EVENT:
             break;
@@ -267,7 +272,7 @@ static bool play(store_player *p)
             p->starved = true;
             return false;
         }
-        now = bus_now_mono();
+        bus_mono now = bus_now_mono();
         if (!clear_to_send(p, now))
             return false;
         bus_err err = send_event(p);
@@ -275,7 +280,7 @@ static bool play(store_player *p)
             store_player_fail(p, err);
             return true;
         }
-        if (bus_credit_watermark_due(p->credit, now))
+        if (bus_credit_watermark_due(p->credit, real_of(now)))
             store_player_watermark(p, false, NULL);
         if (p->stepping && --p->steps == 0)
             store_player_end_step(p, BUS_OK);
@@ -283,19 +288,21 @@ static bool play(store_player *p)
     return may_play(p);
 }
 
-static bus_mono next_deadline(const store_player *p, bus_mono now)
+static bus_span sooner(bus_span a, bus_span b)
 {
-    bus_mono until = bus_mono_add(now, nap);
-    bus_span mark = bus_credit_wait(p->credit, now);
-    if (mark.ns < nap.ns)
-        until = bus_mono_add(now, mark);
+    return a.ns < b.ns ? a : b;
+}
+
+static bus_span next_wait(const store_player *p, bus_mono now)
+{
+    bus_span wait = sooner(nap, bus_credit_wait(p->credit, now));
     if (p->starved && may_play(p)) // the reader gives no wake
-        until = bus_mono_add(now, BUS_SPAN_MS(1));
-    if (p->due.ns && may_play(p) && p->due.ns < until.ns)
-        until = p->due;
-    if (p->info.state == STORE_REPLAY_STARTING && p->start_until.ns < until.ns)
-        until = p->start_until;
-    return until;
+        wait = BUS_SPAN_MS(1);
+    if (p->due.ns && may_play(p) && !bus_clock_is_virtual()) // else the clock wakes when it moves
+        wait = sooner(wait, bus_mono_since(p->due, now));
+    if (p->info.state == STORE_REPLAY_STARTING)
+        wait = sooner(wait, bus_mono_since(p->start_until, now));
+    return wait;
 }
 
 static void turn(store_player *p)
@@ -305,9 +312,9 @@ static void turn(store_player *p)
     if (store_replay_is_end(p->info.state))
         return;
     store_player_reports(p);
-    check_start(p, bus_now_mono());
+    check_start(p, bus_machine_mono());
     bool more = may_play(p) && play(p);
-    bus_mono now = bus_now_mono();
+    bus_mono now = bus_machine_mono();
     if (p->range_over && bus_credit_all_done(p->credit)) {
         if (bus_credit_sent(p->credit) == 0 && !*p->info.message)
             snprintf(p->info.message, sizeof p->info.message,
@@ -323,7 +330,7 @@ static void turn(store_player *p)
     bus_conn_push(p->publish);
     bus_conn_push(p->read);
     if (!more)
-        store_mailbox_wait(p->box, next_deadline(p, now));
+        store_mailbox_wait(p->box, bus_mono_add(now, next_wait(p, now)));
 }
 
 // --- the whole ----------------------------------------------------------------------------------------

@@ -101,7 +101,7 @@ static bus_err start(store_replays *rs, bus_call *call, start_request *r)
     store_slot *s = store_slot_find(rs, r->selector);
     if (s && s->started && store_replay_is_end(s->info.state)) {
         store_replay_join(s->replay); // it has ended but for closing its connections
-        store_slot_poll(rs, s, bus_now_mono());
+        store_slot_poll(rs, s, bus_machine_mono());
     }
     if (s && s->replay && !s->started)
         return bus_fail(BUS_EEXISTS, "a replay on '%s' is being started", r->selector);

@@ -81,7 +81,7 @@ bus_err store_replays_recover(store_replays *rs)
     bus_err err = bus_kv_each(rs->opts.conn, STORE_REPLAYS_BUCKET, ">", recover_one, rs);
     if (err)
         return bus_note(err, "reading the records of replays");
-    bus_mono now = bus_now_mono();
+    bus_mono now = bus_machine_mono();
     for (store_slot *s = rs->slots; s; s = s->next)
         if (record_due(s, now))
             write_record(rs, s, now);
@@ -247,7 +247,7 @@ void store_replays_close(store_replays *rs)
 {
     if (!rs)
         return;
-    bus_mono now = bus_now_mono();
+    bus_mono now = bus_machine_mono();
     for (store_slot *s = rs->slots; s; s = s->next)
         if (s->replay)
             store_replay_quit(s->replay);

@@ -17,7 +17,7 @@ void store_player_join(store_player *p, const store_replay_command *c)
         filter[i] = bus_view_of(c->filter[i]);
     uint64_t done = strcmp(c->runid, p->info.runid) == 0 ? c->n : 0;
     r.err = bus_credit_join(p->credit, bus_view_of(c->participant), filter, c->filters, done,
-                            bus_now_mono(), &r.base_seq);
+                            bus_machine_mono(), &r.base_seq);
     if (r.err)
         snprintf(r.text, sizeof r.text, "%s", bus_err_text());
     else
@@ -33,7 +33,7 @@ void store_player_join(store_player *p, const store_replay_command *c)
 
 void store_player_report(store_player *p, bus_view participant, uint64_t seq, bool leave)
 {
-    bus_credit_done(p->credit, participant, seq, bus_now_mono());
+    bus_credit_done(p->credit, participant, seq, bus_machine_mono());
     if (leave)
         bus_credit_leave(p->credit, participant);
 }
@@ -86,7 +86,7 @@ void store_player_reports(store_player *p)
         take_report(p, msg);
         bus_msg_release(msg);
     }
-    bus_credit_lapse(p->credit, bus_now_mono(), name_lapsed, p);
+    bus_credit_lapse(p->credit, bus_machine_mono(), name_lapsed, p);
 }
 
 size_t store_player_missing(store_player *p, char *names, size_t cap)
@@ -121,7 +121,7 @@ void store_player_watermark(store_player *p, bool end, const char *state)
                                        .n = ++p->marks,
                                        .recorded = p->highest,
                                        .walltime = bus_now_wall()};
-    bus_credit_watermark(p->credit, bus_now_mono(), &mark, &stamp);
+    bus_credit_watermark(p->credit, bus_machine_mono(), &mark, &stamp);
     mark.end = end;
     mark.state = bus_view_of(state ? state : store_replay_state_name(p->info.state));
     bus_pack pack = bus_pack_to(bytes, sizeof bytes);

@@ -180,6 +180,8 @@ static void load(work_host_daemon *h)
     }
     h->fence = fence;
     h->loaded = true;
+    if (!h->epoch_ms) // the clock stood at 0 at the start; no two lives share the ids of their events
+        h->epoch_ms = bus_now_wall().ns / 1000000;
     bus_info("%zu worker%s known", h->roster.count, h->roster.count == 1 ? "" : "s");
     tell_registered(h);
     work_host_reconcile(h);

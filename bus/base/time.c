@@ -54,6 +54,11 @@ bool bus_clock_is_virtual(void)
     return atomic_load(&is_virtual);
 }
 
+bool bus_clock_is_told(void)
+{
+    return bus_now_wall().ns != 0;
+}
+
 void bus_clock_set(bus_wall now)
 {
     int64_t seen = atomic_load(&virtual_ns);

@@ -36,6 +36,8 @@ bus_mono bus_now_mono(void);     // under a virtual clock: the same instant as t
 bus_mono bus_machine_mono(void); // never virtual: limits on real waiting (shutdown, start-up)
 void bus_clock_virtual(bus_wall start);
 bool bus_clock_is_virtual(void);
+// bus_clock_is_told: false while a virtual clock stands at 0: what happens now has no date.
+bool bus_clock_is_told(void);
 void bus_clock_set(bus_wall now);
 void bus_clock_on_change(void (*fn)(void *ctx), void *ctx);  // at most 16 listeners; must not block
 void bus_clock_off_change(void (*fn)(void *ctx), void *ctx); // does not return while fn runs

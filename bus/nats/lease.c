@@ -65,8 +65,11 @@ static bus_lease_record record_of(const bus_lease *lease, const json_t *value, c
 static void note_why(bus_lease *lease, const char *why)
 {
     bus_gate_lock(&lease->gate);
+    bool other = strcmp(lease->why, why) != 0;
     snprintf(lease->why, sizeof lease->why, "%s", why);
     bus_gate_unlock(&lease->gate);
+    if (other && lease->wake.fn)
+        lease->wake.fn(lease->wake.ctx);
 }
 
 // False: no answer, so it is asked again at the next look.
@@ -169,6 +172,10 @@ static void tell(bus_lease *lease)
 // True: the key was just read, and what to do about it is due now (a free lease is not left lying).
 static bool turn(bus_lease *lease)
 {
+    if (!bus_clock_is_told()) {
+        note_why(lease, "the clock was not told yet");
+        return false;
+    }
     make_bucket(lease);
     if (!lease->bucket_made)
         return false;

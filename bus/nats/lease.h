@@ -4,7 +4,7 @@
 // anybody else can take over. A holder that was too late to renew is LAPSED: it may not act, but it has not
 // lost anything until the record was changed by somebody else; its thread goes on renewing, and when that
 // succeeds the session goes on under the same fence. A thread of its own talks to the bucket, so that a broker that stands still
-// never holds up the owner. Thread: the owner's. Source: schemas/specs/recording.md, "Leases".
+// never holds up the owner. Before a virtual clock is told nobody takes one: what a holder does has a date. Thread: the owner's. Source: schemas/specs/recording.md, "Leases".
 #ifndef BUS_NATS_LEASE_H
 #define BUS_NATS_LEASE_H
 
@@ -16,7 +16,7 @@ typedef struct {
     const char *key;    // e.g. "feed.binance"
     const char *holder; // who we are: host, pid and a random part
     bus_span span;      // 0: 15 s
-    bus_wake wake;      // taken, lapsed, going on, or lost
+    bus_wake wake;      // taken, lapsed, going on, lost, or bus_lease_why says something else
 } bus_lease_opts;
 bus_err bus_lease_open(bus_lease **out, bus_conn *conn, const bus_lease_opts *opts);
 // bus_lease_poll: may we act, by our own clock? No I/O. fence (may be NULL): the session's, also while it is

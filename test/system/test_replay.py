@@ -13,6 +13,7 @@ import pytest
 from support.places import BUILD, PATIENCE, program
 from support.process import Process
 from support.services import (EXISTS, INVALID, NOT_FOUND, OUT_OF_RANGE, PRECONDITION, ServiceError, call, wait_replay)
+from support.spine import wait_for
 
 EVENTS = int(os.environ.get("TL_REPLAY_EVENTS", "1000000"))
 TOOL = BUILD / "tools" / "replay_tool"
@@ -220,6 +221,26 @@ def test_pace_follows_the_recorded_times(stack, stored, bus):
     call(bus, "Replay.SetSpeed", selector="mon", speed="max")
     wait_replay(bus, "mon", "finished")
     assert time.monotonic() - began < 0.9 * PATIENCE
+
+
+def test_on_a_virtual_clock_stored_begins_and_a_replay_moves_when_it_is_told(stack, bus):
+    daemon = stack.start("stored", "--clock", "bus:test.clock", ready=False)
+    wait_for(lambda: "the clock was not told yet" in str(daemon.get("/health")), 20, lambda: daemon.get("/health"))
+    assert bus.call(bus.js.streams_info()) == []
+    at = 2_000_000_000_000_000_000
+    wait_for(lambda: bus.publish("test.clock", str(at).encode()) or daemon.get("/health")[0] == 200, 20, lambda: daemon.get("/health"))
+    write(stack.broker, 3000)  # three seconds
+    started = start(bus, speed="1x")
+    wait_replay(bus, "mon", "running")
+    time.sleep(0.3)
+    stood = int(call(bus, "Replay.Get", selector="mon")["position"])
+    assert stood < 10 and started["startedAt"] == "2033-05-18T03:33:20.000000000Z"
+    bus.publish("test.clock", str(at + 1_000_000_000).encode())
+    wait_for(lambda: int(call(bus, "Replay.Get", selector="mon")["position"]) >= 1000, 20, lambda: call(bus, "Replay.Get", selector="mon"))
+    time.sleep(0.3)
+    assert int(call(bus, "Replay.Get", selector="mon")["position"]) <= stood + 1001
+    bus.publish("test.clock", str(at + 60_000_000_000).encode())
+    assert wait_replay(bus, "mon", "finished")["endedAt"] == "2033-05-18T03:34:20.000000000Z"
 
 
 def test_several_replays_run_at_once_and_one_on_each_selector(stack, stored, bus):
