@@ -74,20 +74,31 @@ static double column(world *w, const char *name)
     return value;
 }
 
+// What was answered has perhaps not arrived at the first question yet.
+static void expect_column(world *w, const char *name, double value)
+{
+    double seen = 0;
+    for (int i = 0; i < 8; i++) {
+        test_ok(lane_daemons_ask(w->daemons));
+        seen = column(w, name);
+        if (seen - value < 0.01 && value - seen < 0.01)
+            return;
+    }
+    cr_assert(false, "%s is %f, not %f", name, seen, value);
+}
+
 Test(daemons, rates_are_over_the_time_that_passed_in_the_daemon, .timeout = 60)
 {
     world w;
     open_world(&w);
     test_ok(lane_daemons_ask(w.daemons));
     answer(&w, 10000, 1000, 1.0);
-    test_ok(lane_daemons_ask(w.daemons)); // not answered in time …
-    cr_expect_float_eq(column(&w, "events_per_s"), 100, 0.01);
+    expect_column(&w, "events_per_s", 100); // not answered in time …
     answer(&w, 12000, 1400, 1.5);
     test_ok(lane_daemons_ask(
         w.daemons)); // … so that the answer is taken with that to the next question
     answer(&w, 14000, 1800, 2.0);
-    test_ok(lane_daemons_ask(w.daemons));
-    cr_expect_float_eq(column(&w, "events_per_s"), 200, 0.01);
+    expect_column(&w, "events_per_s", 200);
     cr_expect_float_eq(column(&w, "cpu_percent"), 25, 0.01);
     close_world(&w);
 }
@@ -101,8 +112,7 @@ Test(daemons, two_answers_at_once_do_not_make_a_rate, .timeout = 60)
     answer(&w, 10000, 1000, 1.0);
     answer(&w, 12000, 1400, 1.5); // it was stopped, and goes on
     answer(&w, 12001, 1401, 1.6);
-    test_ok(lane_daemons_ask(w.daemons));
-    cr_expect_float_eq(column(&w, "events_per_s"), 401 / 2.001, 0.01);
+    expect_column(&w, "events_per_s", 401 / 2.001);
     cr_expect_lt(column(&w, "cpu_percent"), 31);
     close_world(&w);
 }
