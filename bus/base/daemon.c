@@ -31,7 +31,7 @@ struct bus_daemon {
     bus_probe probe[BUS_PROBES_MAX];
     size_t probe_count;
 
-    bool was_ready, is_ready, stopping;
+    bool was_ready, is_ready;
     bus_mono unready_since;
     char unready_why[BUS_PROBE_WHY + 64];
     void *state;
@@ -98,7 +98,6 @@ static void on_stop_asked(void *ctx)
     if (daemon->ended)
         return;
     bus_info("stopping");
-    daemon->stopping = true;
     if (daemon->spec->stop)
         daemon->spec->stop(daemon, daemon->state);
     else
@@ -143,7 +142,7 @@ static void note_unready(bus_daemon *daemon, const bus_health *health)
         daemon->unready_since = bus_machine_mono();
     // Before the first "ready" a short wait is normal and not worth a line; at the end nobody expects anything else.
     bool early = !daemon->was_ready && uptime_ms(daemon) < 1000;
-    if (early || daemon->stopping || strcmp(why, daemon->unready_why) == 0)
+    if (early || signals_seen || strcmp(why, daemon->unready_why) == 0)
         return;
     snprintf(daemon->unready_why, sizeof daemon->unready_why, "%s", why);
     bus_warn("not ready: %s", why);

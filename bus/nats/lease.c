@@ -65,7 +65,7 @@ static bus_lease_record record_of(const bus_lease *lease, const json_t *value, c
 static void note_why(bus_lease *lease, const char *why)
 {
     bus_gate_lock(&lease->gate);
-    bool other = strcmp(lease->why, why) != 0;
+    bool other = strncmp(lease->why, why, sizeof lease->why - 1) != 0; // longer ones are cut
     snprintf(lease->why, sizeof lease->why, "%s", why);
     bus_gate_unlock(&lease->gate);
     if (other && lease->wake.fn)

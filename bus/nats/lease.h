@@ -4,7 +4,8 @@
 // anybody else can take over. A holder that was too late to renew is LAPSED: it may not act, but it has not
 // lost anything until the record was changed by somebody else; its thread goes on renewing, and when that
 // succeeds the session goes on under the same fence. A thread of its own talks to the bucket, so that a broker that stands still
-// never holds up the owner. Before a virtual clock is told nobody takes one: what a holder does has a date. Thread: the owner's. Source: schemas/specs/recording.md, "Leases".
+// never holds up the owner. Before a virtual clock is told nobody takes one: what a holder does has a date.
+// Thread: the owner's. Source: schemas/specs/recording.md, "Leases".
 #ifndef BUS_NATS_LEASE_H
 #define BUS_NATS_LEASE_H
 
