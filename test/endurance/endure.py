@@ -7,7 +7,9 @@ Memory is Pss (each process's share of what it maps), once a sample for every pr
 * a stream that is a record (ACT, SC_…) takes as many bytes an event at the end as in the middle, give or take a tenth;
   every other stream and bucket is at its end not above its middle by more than a tenth and 1 MiB, by the highest of
   each quarter: the broker writes a bucket's block anew when enough of it is old, which makes a saw;
+* nor does what may grow to a BOUND grow evenly below it: when the third quarter added more than 2 MiB, the last one adds no more than 2 MiB and half of that;
 * no log has a warning or an error;
+* every process of the stack is the one it was at first: nothing ended and was started again;
 * the stack ends with exit code 0 and leaves no process.
 """
 
@@ -19,6 +21,7 @@ import signal
 import statistics
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from pathlib import Path
@@ -75,29 +78,45 @@ def size(folder: Path) -> int:
 
 class Stack:
     def __init__(self, home: Path, rate: int):
-        self.home = home
+        self.home, self.first, self.ended = home, {}, {}
         self.process = subprocess.Popen(
             [TREE / "scripts" / "run", "--offset", str(OFFSET), "--home", home], stdout=subprocess.PIPE, text=True,
             env={**os.environ, "TRADELANE_SIMEXD_RATE": str(rate)})
         for line in self.process.stdout:
             if line.startswith("Tradelane is running"):
+                threading.Thread(target=self.listen, daemon=True).start()
                 return
         sys.exit("make run did not come up")
 
+    def listen(self):
+        """What the script says of its processes; unread, its pipe would fill."""
+        for line in self.process.stdout:
+            print(line, end="", file=sys.stderr, flush=True)
+
     def sample(self) -> dict:
         """{("pss", name) or ("file", stream) or ("events", "ACT"): figure}"""
-        figures = {}
+        figures, pids = {}, {}
         for pid in children(self.process.pid):
             try:
                 if name := name_of(pid):
                     figures["pss", name] = pss(pid)
+                    pids.setdefault(name, set()).add(pid)
             except (OSError, TypeError):
                 continue  # it has just ended
+        self.mind(pids)
         for folder in self.home.glob("jetstream/jetstream/*/streams/*"):
             figures["file", folder.name] = size(folder)
         with urllib.request.urlopen(f"http://127.0.0.1:{7412 + OFFSET}/metrics", timeout=10) as page:
             figures["events", "ACT"] = float(re.search(r"^tradelane_feedd_acknowledged_total (\S+)", page.read().decode(), re.MULTILINE)[1])
         return figures
+
+    def mind(self, pids: dict):
+        """A process that is not there any more was ended, whoever took its place."""
+        for name, there in pids.items():
+            self.first.setdefault(name, min(there))
+        for name, pid in self.first.items():
+            if pid not in pids.get(name, ()):
+                self.ended.setdefault(name, f"{name}: process {pid} ended")
 
     def stop(self) -> list[str]:
         left = children(self.process.pid)
@@ -106,11 +125,15 @@ class Stack:
         end = time.monotonic() + 10
         while time.monotonic() < end and any(map(runs, left)):
             time.sleep(0.1)
-        return [f"the stack ended with {code}"] * (code != 0) + [f"process {pid} is left" for pid in left if runs(pid)]
+        return list(self.ended.values()) + [f"the stack ended with {code}"] * (code != 0) + [f"process {pid} is left" for pid in left if runs(pid)]
 
 
 def is_record(key) -> bool:
     return key[0] == "file" and (key[1] == "ACT" or key[1].startswith("SC_"))
+
+
+def goes_on(second: float, third: float, last: float) -> bool:
+    return third - second > 2 * MIB and last - third > 2 * MIB + (third - second) / 2
 
 
 def judge(samples: list[tuple[float, dict]]) -> list[str]:
@@ -133,6 +156,8 @@ def judge(samples: list[tuple[float, dict]]) -> list[str]:
                 wrong.append(f"{key[1]}: {second / events[0]:.0f} bytes an event of ACT grew to {last / events[1]:.0f}")
         elif last > max(1.1 * second + MIB, BOUND.get(key[1], 0)):
             wrong.append(f"{' '.join(key)}: {second / MIB:.1f} MiB grew to {last / MIB:.1f}")
+        elif key[1] in BOUND and goes_on(second, third := of(key, samples[2 * quarter:-quarter]), last):
+            wrong.append(f"{' '.join(key)}: {second / MIB:.1f}, {third / MIB:.1f}, then {last / MIB:.1f} MiB: it goes on growing")
     return wrong
 
 

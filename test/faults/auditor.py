@@ -56,8 +56,27 @@ def audit_lane(evidence, events, found):
             found.add(kind, f"frame: {text}")
     audit_own_events(events, meta, found)
     audit_books(tally, meta, found)
-    counts = {"frames": len(tally.ids), "frames in gaps": verdict.in_gaps, "gaps": len(tally.events("gap"))}
-    return counts | audit_held(verdict, tally, meta, found)
+    return {"frames": len(tally.ids)} | audit_gaps(verdict, tally, meta, found) | audit_held(verdict, tally, meta, found)
+
+
+def audit_gaps(verdict, tally, meta, found):
+    """A gap is of what the feed did not receive, or died with: without a death no `restart`, without a fault of the venue, the way
+    to it or the feed no `disconnected` but of a venue that was silent or a feed that could not keep up (the machine is shared)."""
+    gaps, lives = tally.events("gap"), meta["feeds"]
+    whole = Counter(gap["data"]["reason"] for gap in gaps if "channel" not in gap["data"])
+    if any(gap["data"]["reason"] == "restart" for gap in gaps) and lives["begun"] < 2:
+        found.add("wrong", "the feed tells of a gap by a restart, and was never started again")
+    if not lives["two"] and whole["restart"] > lives["begun"] - 1:
+        found.add("wrong", f"{whole['restart']} gaps by a restart, of {lives['begun']} lives of the feed")
+    ends = Counter(e["data"]["reason"] for e in tally.events("disconnected") if not e["data"].get("rotation"))
+    if not lives["disturbed"] and lives["begun"] < 2:
+        strange = {reason: n for reason, n in ends.items() if reason not in ("silent", "overload", "stopped")}
+        if strange:
+            found.add("wrong", f"nothing was done to feed or venue, and its connection ended: {strange}")
+    if whole["disconnected"] > ends.total() - ends["stopped"] and not meta["went_back"]:
+        found.add("wrong", f"{whole['disconnected']} gaps by a lost connection, of which {dict(ends)} ended")
+    of = Counter(min(reasons) for _, reasons in verdict.gapped if reasons)
+    return {"gaps": len(gaps)} | {f"frames in gaps ({reason})": n for reason, n in of.items()}
 
 
 def audit_ids(messages, stream, found):

@@ -55,6 +55,7 @@ class Session:
         self.counts, self.found = Counter(), []
         self.lives, self.order, self.seconds, self.clock_ahead, self.clock_most = 0, 0, set(), 0, 0
         self.bus = self.exchange = self.clock_at = self.went_back = None
+        self.feeds = {"begun": 0, "two": False, "disturbed": script.virtual_clock}  # disturbed: they, the venue, or the way to it
         self.replays = []  # of the script: ACT's end before and after each that may have begun; 0: not known
         (folder / "workers").mkdir()
         (folder / "workers" / "sma.yaml").write_text(
@@ -69,6 +70,7 @@ class Session:
             self.start_exchange()
         else:
             kind = name.removesuffix("2")
+            self.feeds["begun"] += kind == "feedd"
             self.daemons[name] = self.daemon(name, kind, *self.arguments(kind))
 
     def arguments(self, kind):
@@ -195,7 +197,12 @@ class Session:
 
     # --- what a script may do ---
 
+    def disturb(self, name):
+        if name in ("feedd", "simexd", "venue"):
+            self.feeds["disturbed"] = True
+
     def do_kill(self, name, down):
+        self.disturb(name)
         if name in ("LIVE", "bt1"):
             pid = name in self.killed or spine.runtime_pid(self.daemons["workhostd"], name)
             if pid:
@@ -210,6 +217,7 @@ class Session:
         self.start_again(name, down)
 
     def do_freeze(self, name, span):
+        self.disturb(name)
         if name in self.killed:
             return
         self.counts[f"stop of {name}"] += 1
@@ -225,6 +233,8 @@ class Session:
 
     def do_network(self, link, kind, span, *more):
         self.counts[f"network {kind}"] += 1
+        if link == "venue":
+            self.disturb(link)
         relay = self.relays[link]
         {"cut": relay.cut, "reset": relay.reset, "stall": relay.stall, "half_open": relay.half_open, "mute": relay.mute,
          "slow": relay.slow}[kind](*more)
@@ -278,6 +288,7 @@ class Session:
         look()
 
     def do_second(self, kind):
+        self.feeds["two"] = self.feeds["two"] or kind == "feedd"
         self.start(kind + "2")
 
     def do_jump(self, seconds):
@@ -450,7 +461,7 @@ class Session:
         (self.folder / "meta.json").write_text(json.dumps({
             "url": self.broker.url, "exchange_lives": self.lives, "virtual_clock": self.script.virtual_clock,
             "venue_url": f"ws://127.0.0.1:{self.relays['venue'].port}", "books": self.books, "last_run": self.last_run,
-            "replays": self.replays, "went_back": self.went_back}))
+            "replays": self.replays, "went_back": self.went_back, "feeds": self.feeds}))
         auditor = subprocess.run([sys.executable, Path(__file__).parent / "auditor.py", self.folder],
                                  capture_output=True, text=True, timeout=120 * PATIENCE)
         if auditor.returncode:

@@ -73,11 +73,12 @@ def take(result, folder, given):
 
 
 def summary(results, given, seconds):
-    faults, counts, found, plots = Counter(), Counter(), Counter(), Counter()
+    faults, counts, found, plots, gaps = Counter(), Counter(), Counter(), Counter(), Counter()
     for result in results:
         faults.update(result["faults"])
         counts.update(result["counts"])
         plots[result.get("plot", "?")] += 1
+        gaps[result.get("plot", "?")] += sum(n for name, n in result["counts"].items() if name.startswith("frames in gaps"))
         for kind, (count, *_) in result["found"].items():
             found[kind] += count
     print(f"\n{len(results)} rounds in {seconds:.0f} s, seeds {given.seed} to {given.seed + given.rounds - 1}"
@@ -86,6 +87,7 @@ def summary(results, given, seconds):
     print("plots: " + ", ".join(f"{n} {name}" for name, n in sorted(plots.items())))
     print("faults: " + ", ".join(f"{n} {name}" for name, n in sorted(faults.items())))
     print("audited: " + ", ".join(f"{n} {name}" for name, n in sorted(counts.items())))
+    print("frames in gaps, by plot: " + ", ".join(f"{n} {name}" for name, n in sorted(gaps.items())))
     short = shortcomings(faults, plots)
     for name, points in POINTS.items():
         print(f"kills {name}: {sum(faults[p] for p in points)}")

@@ -24,6 +24,24 @@ def test_what_grows_and_goes_on_growing_is_found():
     assert endure.judge(hour(("pss", "nats-server"), *[20 * i for i in range(24)]))
 
 
+def test_what_grows_evenly_below_its_bound_is_found_and_what_comes_to_rest_there_is_not():
+    (said,) = endure.judge(hour(("pss", "feedd"), *[6 + 1.2 * i for i in range(24)]))
+    assert said.startswith("pss feedd: ") and said.endswith(": it goes on growing")
+    assert endure.judge(hour(("pss", "feedd"), *[6 + 12 * (1 - 0.8 ** i) for i in range(24)])) == []
+    assert endure.judge(hour(("pss", "nats-server"), *[100 + 30 * (i % 4) for i in range(24)])) == []
+
+
+def test_what_ended_and_was_started_again_is_found():
+    stack = object.__new__(endure.Stack)
+    stack.first, stack.ended = {}, {}
+    stack.mind({"feedd": {7}, "workhostd": {8, 9}})
+    stack.mind({"feedd": {7}, "workhostd": {8}})
+    assert not stack.ended
+    stack.mind({"feedd": {17}, "workhostd": {8}})
+    stack.mind({"feedd": {17}})
+    assert list(stack.ended.values()) == ["feedd: process 7 ended", "workhostd: process 8 ended"]
+
+
 def test_what_fills_up_to_a_bound_is_not():
     assert endure.judge(hour(("pss", "nats-server"), 11, 30, 45, 50, 60, 65, 65, 66, 67, 70, 72, 75, 78, 80, 80.6)) == []
     saw = [0.1 + 1.9 * (i % 3) for i in range(24)]

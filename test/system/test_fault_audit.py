@@ -18,7 +18,7 @@ from support.places import PATIENCE, TREE
 FAULTS = TREE / "test" / "faults"
 sys.path.insert(0, str(FAULTS))
 import soak  # noqa: E402
-from auditor import audit  # noqa: E402
+from auditor import Findings, audit, audit_gaps  # noqa: E402
 from evidence import Record, kept  # noqa: E402
 
 LANE, SIGNAL = "act.exchange.binance.", "sc.LIVE.strategy.signal.emitted.sma"
@@ -175,6 +175,7 @@ TAMPERINGS = {  # what is done -> how it is done, the kind that it has to be fou
     "the exchange sent more": (lambda h: h.evidence.sent.append({**h.evidence.sent[-1], "n": h.evidence.sent[-1]["n"] + 1,
                                                                  "channel": "trade", "last_id": 1, "first_id": 1, "connections": 1,
                                                                  "recorded_ns": 1}), "lost"),
+    "there were fewer deaths than gaps": (lambda h: h.meta["feeds"].update(begun=1), "wrong"),
     # decisions
     "a decision is gone": (lambda h: h.remove("SC_LIVE", SIGNAL, 3), "lost"),
     "the last decision is gone": (lambda h: h.remove("SC_LIVE", SIGNAL), "lost"),
@@ -219,7 +220,7 @@ TAMPERINGS = {  # what is done -> how it is done, the kind that it has to be fou
 def test_nothing_is_found_in_a_round_as_it_was_left(left):
     counts, found = audit(pickle.loads(left))
     assert not found
-    assert counts["gaps"] and counts["frames in gaps"] and counts["decisions"] > 5
+    assert counts["gaps"] and counts["frames in gaps (restart)"] and counts["decisions"] > 5
 
 
 @pytest.mark.parametrize("what", TAMPERINGS)
@@ -229,6 +230,41 @@ def test_what_was_tampered_with_is_found(left, what):
     tamper(Hand(evidence))
     _, found = audit(evidence)
     assert kind in found, found
+
+
+class Told:
+    """What a feed said: (name, reason) each."""
+
+    def __init__(self, *said):
+        self.said = said
+
+    def events(self, name):
+        return [{"data": {"reason": reason}} for what, reason in self.said if what == name]
+
+
+QUIET = {"begun": 1, "two": False, "disturbed": False}
+END = ("disconnected", "stopped")
+GAPS = {  # what the feed said, what was done to it -> whether something is found
+    "nothing": ([], {}, False),
+    "a restart without one": ([("gap", "restart")], {}, True),
+    "a restart": ([("gap", "restart")], {"begun": 2}, False),
+    "more restarts than there were": ([("gap", "restart")] * 2, {"begun": 2}, True),
+    "of two feeds one takes over again and again": ([("gap", "restart")] * 2, {"begun": 2, "two": True}, False),
+    "a venue that closes by itself": ([("disconnected", "closed"), ("gap", "disconnected")], {}, True),
+    "a venue that was killed": ([("disconnected", "closed"), ("gap", "disconnected")], {"disturbed": True}, False),
+    "a machine that was busy": ([("disconnected", "silent"), ("gap", "disconnected")], {}, False),
+    "a gap, and no connection ended": ([("gap", "disconnected")], {"disturbed": True}, True),
+    "two gaps of one end": ([("disconnected", "lost")] + [("gap", "disconnected")] * 2, {"disturbed": True}, True),
+}
+
+
+@pytest.mark.parametrize("what", GAPS)
+def test_a_gap_has_a_reason_in_what_was_done(what):
+    said, done, is_found = GAPS[what]
+    found = Findings()
+    verdict = type("Verdict", (), {"gapped": []})
+    audit_gaps(verdict, Told(*said, END), {"feeds": QUIET | done, "went_back": None}, found)
+    assert bool(found) == is_found, found
 
 
 RESET, TOLD = "sc.LIVE.control.worker.state_reset.sma", "feed.degraded"

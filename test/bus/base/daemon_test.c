@@ -31,7 +31,7 @@ typedef struct {
     bus_daemon *daemon;
     const char *mode;
     bool up;
-    bus_timer *timer;
+    bus_timer *timer, *end;
 } toy;
 
 static bool toy_ready(void *ctx, char *why, size_t cap)
@@ -48,6 +48,13 @@ static void toy_tick(void *ctx, bus_mono now)
     (void)now;
     bus_info("tick at %lld s", (long long)(bus_now_wall().ns / 1000000000));
     t->up = true;
+}
+
+static void toy_drained(void *ctx, bus_mono now)
+{
+    toy *t = ctx;
+    (void)now;
+    bus_daemon_stopped(t->daemon);
 }
 
 static bus_err toy_start(bus_daemon *daemon, void *ctx, void **state)
@@ -71,13 +78,20 @@ static void toy_stop(bus_daemon *daemon, void *state)
     toy *t = state;
     if (strcmp(t->mode, "hangs") == 0)
         return; // never says that it stopped
-    bus_daemon_stopped(daemon);
+    if (strcmp(t->mode, "drains") != 0) {
+        bus_daemon_stopped(daemon);
+        return;
+    }
+    t->up = false;
+    test_ok(bus_timer_open(&t->end, bus_daemon_loop(daemon), toy_drained, t));
+    bus_timer_start(t->end, BUS_SPAN_MS(700), (bus_span){0}); // longer than readiness goes unasked
 }
 
 static void toy_release(void *state)
 {
     toy *t = state;
     bus_timer_close(t->timer);
+    bus_timer_close(t->end);
     free(t);
 }
 
@@ -196,6 +210,16 @@ Test(daemon, becomes_ready_serves_its_pages_and_ends_on_sigterm)
     kill(c.pid, SIGTERM);
     cr_expect_eq(end_of(&c), 0);
     cr_expect_not_null(strstr(c.text, "stopped"));
+}
+
+Test(daemon, says_not_that_it_is_unready_while_it_ends)
+{
+    child c = given_daemon("--mode", "drains");
+    await(&c, "ready in ");
+    kill(c.pid, SIGTERM);
+    cr_expect_eq(end_of(&c), 0);
+    cr_expect_not_null(strstr(c.text, "stopped"));
+    cr_expect_null(strstr(c.text, "not ready"), "%s", c.text);
 }
 
 Test(daemon, is_live_but_not_ready_while_a_peer_is_missing)
