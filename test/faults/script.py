@@ -155,6 +155,16 @@ def two_stores(s, dice):
     s.seconds = 4
 
 
+def two_hosts(s, dice):
+    """A host that stood still longer than its lease finds another in its place; its runtimes had gone on meanwhile."""
+    s.at(0, "second", "workhostd")
+    s.at(0.3, "replay", "1x")
+    s.at(0.5, *dice.choice([("freeze", "workhostd", 3), ("kill", "workhostd", 1.0), ("network", "workhostd", "half_open", 2.5, dice.choice([0, 1]))]))
+    if dice.random() < 0.5:
+        s.at(dice.uniform(2, 3.5), "kill", "LIVE", 0)
+    s.seconds = 5
+
+
 def clock_jumps(s, dice):
     s.virtual_clock = True
     for _ in range(3):
@@ -168,7 +178,7 @@ def older_copy(s, dice):
 
 
 PLOTS = [mid_publish, mid_window, mid_snapshot, mid_replay, kills, network, mid_output, lost_outputs, frozen, store_full,
-         full_window, slow_consumers, two_feeds, two_stores, clock_jumps, older_copy, network, kills, mid_replay, mid_taking,
+         full_window, slow_consumers, two_feeds, two_stores, two_hosts, clock_jumps, older_copy, network, kills, mid_replay, mid_taking,
          mid_record]
 ALONE = {"older_copy", "store_full", "clock_jumps"}  # audited or kept apart: nothing else happens meanwhile
 

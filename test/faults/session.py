@@ -71,14 +71,14 @@ class Session:
         else:
             kind = name.removesuffix("2")
             self.feeds["begun"] += kind == "feedd"
-            self.daemons[name] = self.daemon(name, kind, *self.arguments(kind))
+            self.daemons[name] = self.daemon(name, kind, *self.arguments(kind, name))
 
-    def arguments(self, kind):
+    def arguments(self, kind, name):
         clock = ["--clock", f"bus:{CLOCK}"] if self.script.virtual_clock else []
         if kind == "stored":
             return ["--lease", "1s", *clock]
         if kind == "workhostd":
-            return ["--lease", "1s", "--workers-dir", self.folder / "workers", "--code-dir", self.folder / "code", *clock]
+            return ["--lease", "1s", "--workers-dir", self.folder / "workers", "--code-dir", self.folder / f"code.{name}", *clock]
         venue = f"127.0.0.1:{self.relays['venue'].port}"
         return ["--ws-url", f"ws://{venue}", "--rest-url", f"http://{venue}", "--symbols", ",".join(SYMBOLS),
                 "--channels", ",".join(CHANNELS), "--lease-span", f"{self.script.lease_ms}ms", "--stale-after", "500ms",
