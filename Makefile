@@ -28,7 +28,7 @@ soak: ## 1,000 seeded rounds of faults over the whole stack, each audited (half 
 endure: ## an hour at ten times the usual rate: memory, the broker's files and the logs (scripts/endure --help)
 	@scripts/endure $(ARGS)
 
-fuzz: ## each fuzz target for MINUTES (10; 0.1 will do), one a processor; a table at the end. ARGS=plants of check: do they find bugs?
+fuzz: ## each fuzz target for MINUTES (10; 0.1 will do), one a processor; a table at the end (scripts/plants: does each find a planted bug?)
 	@FUZZ_SECONDS=$$(awk 'BEGIN { printf "%d", $(or $(MINUTES),10) * 60 }') scripts/check fuzz
 
 bench: ## measure, one JSON line a figure on stdout

@@ -63,12 +63,18 @@ keep_look_after() {
         keep_pid[$name]=
         [ $((SECONDS - keep_born[$name])) -lt 60 ] || keep_delay[$name]=1
         keep_due[$name]=$((SECONDS + keep_delay[$name]))
-        say "$name ended ($(keep_reason $code)); starting it again in ${keep_delay[$name]} s. Its last words: $(tail -n 1 "$keep_log/$name.log")"
+        keep_tell "$name ended ($(keep_reason $code)); starting it again in ${keep_delay[$name]} s. Its last words: $(tail -n 1 "$keep_log/$name.log")"
         keep_delay[$name]=$((keep_delay[$name] < 16 ? keep_delay[$name] * 2 : 30))
     elif [ $SECONDS -ge "${keep_due[$name]}" ]; then
         keep_start "$name"
-        say "$name started again"
+        keep_tell "$name started again"
     fi
+}
+
+# On the terminal, and for whoever asks later.
+keep_tell() {
+    say "$1"
+    printf '%(%F %T)T WARN  %s\n' -1 "$1" >>"$keep_log/run.log"
 }
 
 keep_reason() { if [ "$1" -gt 128 ]; then say "signal $(kill -l $(($1 - 128)))"; else say "exit code $1"; fi; }
