@@ -10,6 +10,7 @@ declare -A keep_pid keep_command keep_delay keep_due keep_born
 
 keep_init() {
     keep_log=$1
+    [ ! -e "$keep_log/run.log" ] || mv "$keep_log/run.log" "$keep_log/run.log.1"
     exec {keep_never}<> <(:) # reading it is a sleep that starts no process
     trap keep_stop EXIT
     trap 'exit 0' INT TERM HUP QUIT

@@ -202,6 +202,8 @@ def test_starts_again_what_ends_and_says_so(run):
     bus = Bus(f"nats://127.0.0.1:{4222 + run.offset}")
     bus.subscribe("act.exchange.*.trade.>").wait(5, 20)
     bus.close()
+    kept = (run.home / "log" / "run.log").read_text().splitlines()
+    assert [line.split(" WARN  ")[1][:12] for line in kept] == ["feedd ended ", "feedd starte"], kept
     said = run.process.output()
     assert "feedd ended" in said and "keep.sh" not in said and "setsid" not in said, said
 
