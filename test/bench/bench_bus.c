@@ -1,8 +1,10 @@
-// bus.publish_recorded (fast ingest), bus.publish_recorded_plain (ids), bus.read_ordered: a broker of its own, one
-// connection each way. Ours encode each event from its struct, and decode it. The references are the raw library in
-// the same run, each with the best settings known for it, and are given the bytes: asynchronous JetStream publish of
-// the same bytes with the same headers and an id; raw fast ingest of the same bytes and headers; an ordered consumer
-// whose callback only counts (limits off, or it loses).
+// bus.publish_recorded (fast ingest), bus.publish_recorded_plain (ids), bus.read_ordered (the reader has the socket),
+// bus.read_ordered_library (the library has it): a broker of its own, one connection each way. Ours encode each event
+// from its struct, and decode it. The references are the raw library in the same run, each with the best settings
+// known for it, and are given the bytes: asynchronous JetStream publish of the same bytes with the same headers and an
+// id; raw fast ingest of the same bytes and headers; an ordered consumer whose callback only counts (limits off, or
+// it loses). Like for like: each of the four writers begins on an empty stream, whose broker knows no ids; all
+// readers read the same million; and who comes first, and behind whom, changes with each repetition.
 #include <nats/nats.h>
 #include <semaphore.h>
 #include <stdio.h>
@@ -15,7 +17,7 @@
 #include "test/bench/common/bench.h"
 #include "test/bench/common/broker.h"
 
-enum { EVENTS = 200000, ROUND_TRIPS = 5, WINDOW = 8192, FLOW = 500, ID_DIGITS = 10 };
+enum { EVENTS = 200000, STORED = 5 * EVENTS, WINDOW = 8192, FLOW = 500, ID_DIGITS = 10 };
 
 static const char subject[] = "act.exchange.binance.trade.tape.BTCUSDT";
 static const char content_type[] = BUS_CONTENT_MSGPACK;
@@ -145,6 +147,16 @@ static double publish_ours(const char *url, bool owned)
     return rate;
 }
 
+static double fast_ours(const char *url)
+{
+    return publish_ours(url, true);
+}
+
+static double plain_ours(const char *url)
+{
+    return publish_ours(url, false);
+}
+
 static double publish_theirs(const char *url)
 {
     natsConnection *nc = NULL;
@@ -227,8 +239,7 @@ static double ingest_theirs(const char *url)
 
 // --- reading ------------------------------------------------------------------------------------------------
 
-// On a connection whose socket is the reader's own, as a replay reads.
-static double read_ours(const char *url, uint64_t count)
+static double read_ours(const char *url, bus_profile profile)
 {
     bus_conn *conn = NULL;
     bus_reader *reader = NULL;
@@ -236,13 +247,12 @@ static double read_ours(const char *url, uint64_t count)
     bus_seq_range gap;
     bus_event event;
     bus_scratch scratch = {0};
-    must(bus_conn_open(&conn, &(bus_conn_opts){.url = url, .profile = BUS_PROFILE_OWNER}),
-         "reader");
+    must(bus_conn_open(&conn, &(bus_conn_opts){.url = url, .profile = profile}), "reader");
     must(bus_conn_wait(conn, BUS_SPAN_S(20)), "reader");
     int64_t start = bench_now_ns();
     must(bus_reader_open(&reader, conn, &(bus_reader_opts){.stream = "ACT", .from_seq = 1}),
          "reader");
-    for (uint64_t seq = 1; seq <= count;) {
+    for (uint64_t seq = 1; seq <= STORED;) {
         switch (bus_reader_next(reader, BUS_SPAN_S(10), &record, &gap)) {
         case BUS_READER_RECORD:
             if (record.seq != seq++)
@@ -255,11 +265,23 @@ static double read_ours(const char *url, uint64_t count)
             give_up("reader", bus_err_text());
         }
     }
-    double rate = (double)count / ((double)(bench_now_ns() - start) / 1e9);
+    double rate = STORED / ((double)(bench_now_ns() - start) / 1e9);
     bus_reader_close(reader);
     bus_scratch_release(&scratch);
     bus_conn_close(conn);
     return rate;
+}
+
+// On a connection whose socket is the reader's own, as a replay and its participants read.
+static double read_by_owner(const char *url)
+{
+    return read_ours(url, BUS_PROFILE_OWNER);
+}
+
+// On one whose socket is the library's, as runtimes of LIVE and `lane` read.
+static double read_by_library(const char *url)
+{
+    return read_ours(url, BUS_PROFILE_LATENCY);
 }
 
 static _Atomic uint64_t counted;
@@ -271,7 +293,7 @@ static void count_one(natsConnection *nc, natsSubscription *sub, natsMsg *msg, v
     natsMsg_Destroy(msg);
 }
 
-static double read_theirs(const char *url, uint64_t count)
+static double read_theirs(const char *url)
 {
     natsConnection *nc = NULL;
     jsCtx *js = NULL;
@@ -286,9 +308,9 @@ static double read_theirs(const char *url, uint64_t count)
     must_lib(js_Subscribe(&sub, js, "act.>", count_one, NULL, NULL, &opts, NULL),
              "raw ordered consumer");
     natsSubscription_SetPendingLimits(sub, -1, -1);
-    while (counted < count)
+    while (counted < STORED)
         pause_us(200);
-    double rate = (double)count / ((double)(bench_now_ns() - start) / 1e9);
+    double rate = STORED / ((double)(bench_now_ns() - start) / 1e9);
     natsConnection_Close(nc);
     natsSubscription_Destroy(sub);
     jsCtx_Destroy(js);
@@ -317,11 +339,87 @@ static bus_conn *ready(const char *url)
     return conn;
 }
 
-// Each round begins with as little stored as the first.
+// Also the broker's map of ids begins anew: it is the stream's.
 static void empty(bus_conn *conn)
 {
     must(bus_stream_delete(conn, "ACT"), "stream");
     make_stream(conn);
+    pause_us(300000); // the files of the one before are gone
+}
+
+// --- who against whom -----------------------------------------------------------------------------------------
+
+typedef struct {
+    double (*run)(const char *url);
+    bench_series rate;
+} contestant;
+
+enum { FAST, IDS, PLAIN, INGEST, WRITERS };
+enum { OWNER, LIBRARY, COUNTER, READERS };
+enum { WRITER_REPS = 2 * WRITERS, READER_REPS = 6 };
+
+// Over four repetitions each has each place once, and stands once behind each other.
+static const int writer_turns[WRITERS][WRITERS] = {
+    {0, 1, 3, 2}, {1, 2, 0, 3}, {2, 3, 1, 0}, {3, 0, 2, 1}};
+static const int reader_turns[READER_REPS][READERS] = {{0, 1, 2}, {2, 1, 0}, {1, 2, 0},
+                                                       {0, 2, 1}, {2, 0, 1}, {1, 0, 2}};
+
+static void take_turn(contestant *c, const char *url)
+{
+    bench_add(&c->rate, c->run(url));
+}
+
+static void measure_writers(bus_conn *conn, const char *url)
+{
+    static const char what[] =
+        "a trade of 400 B encoded and published, file store, acknowledged, stored exactly once; "
+        "from an empty stream";
+    static const char ids[] =
+        "nats.c js_PublishMsgAsync with ids, MaxPending 8192, StallWait 60 s, "
+        "gathered writes, one connection";
+    static const char ingest[] = "nats.c fast ingest, flow 500, 8192 outstanding, gathered writes, "
+                                 "one connection";
+    contestant by[WRITERS] = {[FAST] = {.run = fast_ours},
+                              [IDS] = {.run = publish_theirs},
+                              [PLAIN] = {.run = plain_ours},
+                              [INGEST] = {.run = ingest_theirs}};
+    plain_ours(url); // warms the store up
+    for (int rep = 0; rep < WRITER_REPS; rep++)
+        for (int turn = 0; turn < WRITERS; turn++) {
+            empty(conn);
+            take_turn(&by[writer_turns[rep % WRITERS][turn]], url);
+        }
+    bench_print(&(bench_figure){"bus.publish_recorded", "events/s", &by[FAST].rate, ids,
+                                &by[IDS].rate, what, EVENTS});
+    bench_print(&(bench_figure){"bus.publish_recorded_plain", "events/s", &by[PLAIN].rate, ids,
+                                &by[IDS].rate, what, EVENTS});
+    bench_print(&(bench_figure){"bus.publish_recorded_vs_raw_ingest", "events/s", &by[FAST].rate,
+                                ingest, &by[INGEST].rate, what, EVENTS});
+}
+
+static void measure_readers(bus_conn *conn, const char *url)
+{
+    static const char counting[] =
+        "nats.c ordered consumer, no pending limits, its own heartbeats and flow control, "
+        "one connection, a counting callback";
+    contestant by[READERS] = {[OWNER] = {.run = read_by_owner},
+                              [LIBRARY] = {.run = read_by_library},
+                              [COUNTER] = {.run = read_theirs}};
+    empty(conn);
+    for (int i = 0; i < STORED / EVENTS; i++)
+        fast_ours(url);
+    read_theirs(url); // what is read is in the broker's memory
+    for (int rep = 0; rep < READER_REPS; rep++)
+        for (int turn = 0; turn < READERS; turn++)
+            take_turn(&by[reader_turns[rep][turn]], url);
+    bench_print(&(bench_figure){
+        "bus.read_ordered", "events/s", &by[OWNER].rate, counting, &by[COUNTER].rate,
+        "a stored stream of trades of 400 B, every sequence checked, every event decoded; the "
+        "reader has the socket, as in a replay",
+        STORED});
+    bench_print(&(bench_figure){
+        "bus.read_ordered_library", "events/s", &by[LIBRARY].rate, counting, &by[COUNTER].rate,
+        "the same; the library has the socket, as in a runtime of LIVE and in lane", STORED});
 }
 
 int main(void)
@@ -330,44 +428,8 @@ int main(void)
     bench_broker_start(url, sizeof url);
     bus_conn *conn = ready(url);
     encode_for_reference();
-    bench_series fast = {.count = 0}, plain = {.count = 0};
-    bench_series raw_async = {.count = 0}, raw_ingest = {.count = 0};
-    bench_series reading = {.count = 0}, raw_reading = {.count = 0};
-    publish_ours(url, false); // warms the store up
-    for (int rep = 0; rep < ROUND_TRIPS; rep++) {
-        bench_add(&fast, publish_ours(url, true));
-        bench_add(&raw_async, publish_theirs(url));
-        bench_add(&plain, publish_ours(url, false));
-        bench_add(&raw_ingest, ingest_theirs(url));
-        empty(conn);
-    }
-    static const char what[] =
-        "a trade of 400 B encoded and published, file store, acknowledged, stored exactly once";
-    static const char async[] =
-        "nats.c js_PublishMsgAsync with ids, MaxPending 8192, StallWait 60 s, "
-        "gathered writes, one connection";
-    bench_print(&(bench_figure){"bus.publish_recorded", "events/s", &fast, async, &raw_async, what,
-                                EVENTS});
-    bench_print(&(bench_figure){"bus.publish_recorded_plain", "events/s", &plain, async, &raw_async,
-                                what, EVENTS});
-    bench_print(&(bench_figure){"bus.publish_recorded_vs_raw_ingest", "events/s", &fast,
-                                "nats.c fast ingest, flow 500, 8192 outstanding, gathered writes, "
-                                "one connection",
-                                &raw_ingest, what, EVENTS});
-    uint64_t stored = EVENTS * 5;
-    for (int i = 0; i < 5; i++)
-        publish_ours(url, true);
-    read_theirs(url, stored);
-    for (int rep = 0; rep < ROUND_TRIPS; rep++) {
-        bench_add(&reading, read_ours(url, stored));
-        bench_add(&raw_reading, read_theirs(url, stored));
-    }
-    bench_print(&(bench_figure){
-        "bus.read_ordered", "events/s", &reading,
-        "nats.c ordered consumer, no pending limits, its own heartbeats and flow control, "
-        "one connection, a counting callback",
-        &raw_reading,
-        "a stored stream of trades of 400 B, every sequence checked, every event decoded", stored});
+    measure_writers(conn, url);
+    measure_readers(conn, url);
     bus_conn_close(conn);
     return 0;
 }
