@@ -2,7 +2,8 @@
 //   {"bench","value","unit","spread","reps","reference","reference_value","ratio","workload","events"}
 // value = median of the repetitions; spread = (largest - smallest) / median; reference = what the same
 // run measured with the raw library, null where there is none; ratio = value / reference_value, so below 1
-// is better for times and above 1 for rates. events = how many events one repetition handled.
+// is better for times and above 1 for rates. events = how many events one repetition handled: those that were
+// measured, where some may not come.
 // Thread: one.
 #ifndef TEST_BENCH_COMMON_BENCH_H
 #define TEST_BENCH_COMMON_BENCH_H
