@@ -1,15 +1,16 @@
 // feed.sustained: frames a second through one feedd into acknowledged, recorded events. simexd plays as fast as
 // feedd takes, so what comes out is the knee of this machine: exchange, feed and broker share its cores.
-// feed.sustained_held: the same at 50,000 frames a second by the venue's clock. feed.sustained_pss_kib: the most
-// memory feedd had meanwhile; its reference, what it had after a quarter.
-// After each repetition every event is read back and held against what the exchange says it sent: each once, in
-// order. Reference of the knee: what the broker takes from nats.c alone, asynchronous publish with message ids, the
-// same sizes (raw fast ingest: bench_bus).
+// feed.sustained_held: the same at 50,000 frames a second by the venue's clock, in one piece; each quarter of it counts
+// as a repetition. feed.sustained_pss_kib: the most memory feedd had in each quarter; its reference, in the first.
+// After each run every event is read back and held against what the exchange says it sent: each once, in order.
+// References: what the broker takes from nats.c alone, asynchronous publish with message ids, the same sizes: as
+// fast as it can (raw fast ingest: bench_bus), and at the same 50,000 a second, by the same broker before and behind it.
 // TL_BENCH_SECONDS: about how long each of the two takes (60).
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "test/bench/common/bench.h"
@@ -17,8 +18,8 @@
 #include "test/bench/common/raw.h"
 #include "test/bench/common/venue.h"
 
-enum { REPS = 3, SECONDS = 60, GUESS = 100000, HELD = 50000, ALONE = 200000 };
-enum { WINDOW = 4096, EVENT_BYTES = 640 };
+enum { REPS = 3, QUARTERS = 4, SECONDS = 60, GUESS = 100000, HELD = 50000, ALONE = 200000 };
+enum { WINDOW = 4096, EVENT_BYTES = 640, BEGUN = 17, LIMIT_S = 600 };
 
 static char url[64];
 
@@ -92,38 +93,48 @@ static void check(jsCtx *js, const bench_market *market, uint64_t from, uint64_t
 // --- ours --------------------------------------------------------------------------------------------
 
 typedef struct {
-    bench_series rate, most, quarter;
+    bench_series rate, most; // by part
 } figures;
 
-static void one(jsCtx *js, const bench_market *market, figures *out)
+typedef struct {
+    uint64_t stored;
+    int64_t at_ns;
+} mark;
+
+// Until so many are stored; returns the most memory that feedd had meanwhile.
+static uint64_t wait_stored(jsCtx *js, pid_t feedd, uint64_t from, uint64_t until, mark *out)
+{
+    const int64_t end = bench_now_ns() + (int64_t)LIMIT_S * 1000000000;
+    uint64_t most = 0;
+    do {
+        usleep(20000);
+        uint64_t all = bench_raw_count(js, "ACT"), pss = bench_pss_kib(feedd);
+        *out = (mark){all > from ? all - from : 0, bench_now_ns()};
+        most = pss > most ? pss : most;
+        if (out->at_ns > end)
+            give_up("it takes more than ten minutes");
+    } while (out->stored < until);
+    return most;
+}
+
+static void one(jsCtx *js, const bench_market *market, uint64_t parts, figures *out)
 {
     bench_venue venue;
     bench_daemon feedd;
-    uint64_t from = bench_raw_count(js, "ACT"), want = 2 * market->trades, most = 0, quarter = 0;
+    uint64_t from = bench_raw_count(js, "ACT"), want = 2 * market->trades;
     bench_venue_start(&venue, market);
     bench_daemon_start(&feedd, "feedd",
                        (const char *const[]){"--nats-url", url, "--ws-url", venue.ws, "--rest-url",
                                              venue.rest, "--symbols", "BTCUSDT", "--channels",
                                              "trade,bookTicker", "--lease-span", "1s", NULL});
-    int64_t start = 0, end = bench_now_ns() + 600ll * 1000000000;
-    uint64_t begun = 0, stored = 0;
-    while (stored < want) { // feed.connected and the instrument are beside them: a handful
-        usleep(20000);
-        stored = bench_raw_count(js, "ACT") - from;
-        if (stored > 16 && !start) {
-            start = bench_now_ns();
-            begun = stored;
-        }
-        uint64_t pss = bench_pss_kib(feedd.pid);
-        most = pss > most ? pss : most;
-        if (!quarter && stored >= want / 4)
-            quarter = pss;
-        if (bench_now_ns() > end)
-            give_up("it takes more than ten minutes");
+    mark before, now; // feed.connected and the instrument are among what is stored: a handful
+    wait_stored(js, feedd.pid, from, BEGUN, &before);
+    for (uint64_t part = 1; part <= parts; part++, before = now) {
+        uint64_t most = wait_stored(js, feedd.pid, from, want * part / parts, &now);
+        double seconds = (double)(now.at_ns - before.at_ns) / 1e9;
+        bench_add(&out->rate, (double)(now.stored - before.stored) / seconds);
+        bench_add(&out->most, (double)most);
     }
-    bench_add(&out->rate, (double)(stored - begun) / ((double)(bench_now_ns() - start) / 1e9));
-    bench_add(&out->most, (double)most);
-    bench_add(&out->quarter, (double)quarter);
     uint64_t sent = bench_venue_sent(&venue);
     bench_daemon_stop(&feedd); // with everything acknowledged
     bench_daemon_stop(&venue.simexd);
@@ -132,7 +143,14 @@ static void one(jsCtx *js, const bench_market *market, figures *out)
 
 // --- theirs ------------------------------------------------------------------------------------------
 
-static double broker_alone(uint64_t count)
+static void wait_until(int64_t mono_ns)
+{
+    struct timespec t = {.tv_sec = mono_ns / 1000000000, .tv_nsec = mono_ns % 1000000000};
+    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
+}
+
+// At `rate` a second, a millisecond's at a time; 0: as fast as they are taken.
+static double broker_alone(uint64_t count, uint64_t rate)
 {
     static char bytes[EVENT_BYTES];
     static uint64_t next;
@@ -143,22 +161,68 @@ static double broker_alone(uint64_t count)
     bench_raw_jetstream(&js, nc, WINDOW);
     int64_t start = bench_now_ns();
     for (uint64_t i = 0; i < count; i++) {
+        if (rate && i % (rate / 1000) == 0)
+            wait_until(start + (int64_t)(i * 1000000000 / rate));
         snprintf(id, sizeof id, "urn:com.virtufin.exchange.binance#trade.BTCUSDT.%" PRIu64, ++next);
         bench_raw_publish(js, "raw.exchange.binance.trade.tape.BTCUSDT", id, bytes, sizeof bytes);
     }
+    if (rate)
+        wait_until(start + (int64_t)(count * 1000000000 / rate));
     bench_raw_must(js_PublishAsyncComplete(js, NULL), "raw acknowledgements");
-    double rate = (double)count / ((double)(bench_now_ns() - start) / 1e9);
+    double taken = (double)count / ((double)(bench_now_ns() - start) / 1e9);
     jsCtx_Destroy(js);
     natsConnection_Destroy(nc);
-    return rate;
+    return taken;
+}
+
+// --- figures -------------------------------------------------------------------------------------------
+
+static void knee(jsCtx *js, bench_market *market)
+{
+    static figures ours;
+    static bench_series alone;
+    for (int rep = 0; rep < REPS; rep++, market->first += 100000000) {
+        one(js, market, 1, &ours);
+        bench_add(&alone, broker_alone(ALONE, 0));
+    }
+    bench_print(&(bench_figure){
+        "feed.sustained", "frames/s", &ours.rate,
+        "nats.c js_PublishMsgAsync alone, with ids, MaxPending 4096, StallWait 60 s, gathered "
+        "writes, one connection, 640 B",
+        &alone,
+        "trades and quotes, simexd at max speed to acknowledged events; each one read back, once "
+        "and in order",
+        2 * market->trades});
+}
+
+static void held(jsCtx *js, const bench_market *market, uint64_t seconds)
+{
+    static figures ours;
+    static bench_series alone, first;
+    const uint64_t events = 2 * market->trades / QUARTERS;
+    const uint64_t some = (seconds < 12 ? 1 : seconds / 12) * HELD;
+    for (int i = 0; i < 2; i++)
+        bench_add(&alone, broker_alone(some, HELD));
+    one(js, market, QUARTERS, &ours);
+    for (int i = 0; i < 2; i++)
+        bench_add(&alone, broker_alone(some, HELD));
+    bench_add(&first, ours.most.value[0]);
+    bench_print(&(bench_figure){
+        "feed.sustained_held", "frames/s", &ours.rate,
+        "nats.c js_PublishMsgAsync alone at that rate, twice before and twice behind, with ids, "
+        "MaxPending 4096, StallWait 60 s, gathered writes, one connection, 640 B",
+        &alone,
+        "the same at 50,000 frames a second by the venue's clock, in one piece, by its quarters",
+        events});
+    bench_print(&(bench_figure){
+        "feed.sustained_pss_kib", "KiB", &ours.most, "the same feedd in the first quarter", &first,
+        "the most that feedd had at 50,000 frames a second, by quarters", events});
 }
 
 int main(void)
 {
-    static figures ours, held;
-    static bench_series broker, asked;
     const char *text = getenv("TL_BENCH_SECONDS");
-    int seconds = text && atoi(text) > 0 ? atoi(text) : SECONDS;
+    const uint64_t seconds = text && atoi(text) > 0 ? (uint64_t)atoi(text) : SECONDS;
     natsConnection *nc = NULL;
     jsCtx *js = NULL;
     bench_daemon stored;
@@ -169,33 +233,14 @@ int main(void)
     bench_raw_jetstream(&js, nc, WINDOW);
     bench_raw_stream(js, "RAW", "raw.>");
     bench_market market = {.first = 1000000000,
-                           .trades = (uint64_t)seconds * GUESS / REPS / 2,
+                           .trades = seconds * GUESS / REPS / 2,
                            .quotes = true,
                            .apart_ns = 1000000,
                            .speed = "max"};
-    const uint64_t knee = 2 * market.trades;
-    for (int rep = 0; rep < REPS; rep++, market.first += 100000000) {
-        one(js, &market, &ours);
-        bench_add(&broker, broker_alone(ALONE));
-    }
-    market.trades = (uint64_t)seconds * HELD / 2;
+    knee(js, &market);
+    market.trades = seconds * HELD / 2;
     market.speed = "50x"; // of frames that are a millisecond apart
-    one(js, &market, &held);
-    bench_add(&asked, HELD);
-    bench_print(
-        &(bench_figure){"feed.sustained", "frames/s", &ours.rate,
-                        "nats.c js_PublishMsgAsync alone, with ids, MaxPending 4096, StallWait "
-                        "60 s, gathered writes, one connection, 640 B",
-                        &broker,
-                        "trades and quotes, simexd at max speed to acknowledged events; "
-                        "each one read back, once and in order",
-                        knee});
-    bench_print(&(bench_figure){"feed.sustained_held", "frames/s", &held.rate, "asked of it",
-                                &asked, "the same at 50,000 frames a second by the venue's clock",
-                                2 * market.trades});
-    bench_print(&(bench_figure){
-        "feed.sustained_pss_kib", "KiB", &held.most, "the same feedd after a quarter of the frames",
-        &held.quarter, "the most that feedd had at 50,000 frames a second", 2 * market.trades});
+    held(js, &market, seconds);
     jsCtx_Destroy(js);
     natsConnection_Destroy(nc);
     bench_daemon_stop(&stored);
