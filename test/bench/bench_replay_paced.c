@@ -1,6 +1,9 @@
-// replay.paced_us: how far from its due instant each event of the spot capture is sent at 1x, in a window of
-// its first seconds. Due: the first event's send time plus the distance of their receive times. Sent: walltime,
-// which stored writes into the event as it sends it. Arguments: a capture of the hftbacktest collector (.gz).
+// How far from its due instant each event of the spot capture is sent at 1x, in a window of its first seconds. Due: the
+// first event's send time plus the distance of their receive times.
+// replay.paced_us: as stored says: walltime, which it writes into the event as it sends it.
+// replay.paced_arrival_us: as somebody outside sees it: the instant at which a subscriber of nats.c has it, so with the
+// way through the broker. Its reference is such a way alone: nats.c to nats.c, a message a millisecond.
+// Arguments: a capture of the hftbacktest collector (.gz).
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,9 +17,11 @@
 #include "feeds/venues/session.h"
 #include "test/bench/common/bench.h"
 #include "test/bench/common/broker.h"
+#include "test/bench/common/raw.h"
 #include "test/bench/common/stored.h"
 
 enum { WINDOW_S = 20, REPS = 3, EVENTS_MAX = 100000, LINE_BYTES_MAX = 1 << 20 };
+enum { HOPS = 2000, HOP_BYTES = 400, SILENCE_MS = 10000 };
 
 static bus_publisher *pub;
 static uint64_t stored_events;
@@ -35,7 +40,7 @@ static void on_event(void *ctx, const char *subject, const bus_event *event)
     bus_publish_result result;
     while ((result = bus_publisher_event(pub, subject, event, 0)) == BUS_PUBLISH_FULL)
         bus_publisher_wait(pub, BUS_SPAN_MS(10));
-    if (result != BUS_PUBLISH_SENT)
+    if (result != BUS_PUBLISH_SENT || stored_events == EVENTS_MAX)
         give_up("recording");
     stored_events++;
 }
@@ -102,19 +107,65 @@ static void record(const char *url, const char *path)
     bus_publisher_close(pub);
 }
 
-// --- the replay -------------------------------------------------------------------------------------------
+// --- from outside -----------------------------------------------------------------------------------------
 
 typedef struct {
-    int64_t recorded_ns, sent_ns;
+    int64_t recorded_ns, sent_ns, arrived_ns;
 } row;
 
-static bool read_row(const bus_msg *msg, row *out)
+static row rows[EVENTS_MAX];
+static double hops[HOPS];
+static _Atomic size_t arrived, hopped;
+
+static void on_replayed(natsConnection *nc, natsSubscription *sub, natsMsg *msg, void *ctx)
 {
+    int64_t now = bus_now_wall().ns;
+    bus_view bytes = {natsMsg_GetData(msg), (size_t)natsMsg_GetDataLength(msg)};
     bus_event event;
-    return bus_event_decode_msgpack(&event, bus_msg_payload(msg)) == BUS_OK &&
-           bus_time_parse(event.recordedtime, &out->recorded_ns) == BUS_OK &&
-           bus_time_parse(event.walltime, &out->sent_ns) == BUS_OK;
+    size_t i = arrived;
+    (void)nc, (void)sub, (void)ctx;
+    if (i == stored_events || bus_event_decode_msgpack(&event, bytes) ||
+        bus_time_parse(event.recordedtime, &rows[i].recorded_ns) ||
+        bus_time_parse(event.walltime, &rows[i].sent_ns))
+        give_up("an event");
+    rows[i].arrived_ns = now;
+    arrived = i + 1;
+    natsMsg_Destroy(msg);
 }
+
+static void on_hop(natsConnection *nc, natsSubscription *sub, natsMsg *msg, void *ctx)
+{
+    int64_t now = bus_now_wall().ns, sent;
+    (void)nc, (void)sub, (void)ctx;
+    memcpy(&sent, natsMsg_GetData(msg), sizeof sent);
+    if (hopped < HOPS)
+        hops[hopped++] = (double)(now - sent) / 1e3;
+    natsMsg_Destroy(msg);
+}
+
+static void pause_ms(long ms)
+{
+    nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}, NULL);
+}
+
+// Until so many came; gives up when nothing does for ten seconds.
+static void wait_for(const _Atomic size_t *count, size_t want, const char *what)
+{
+    size_t seen = 0;
+    for (int silent_ms = 0; *count < want; pause_ms(1), silent_ms++) {
+        if (*count != seen)
+            silent_ms = 0;
+        seen = *count;
+        if (silent_ms > SILENCE_MS)
+            give_up(what);
+    }
+}
+
+// --- figures ----------------------------------------------------------------------------------------------
+
+typedef struct {
+    bench_series p50, p99;
+} figure;
 
 static int by_value(const void *a, const void *b)
 {
@@ -122,41 +173,94 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-// Microseconds from the due instant, early or late, in rising order.
-static void errors_of(const row *rows, size_t count, double *out)
+static void add(figure *out, double *us, size_t count)
 {
-    int64_t latest = rows[0].recorded_ns;
-    for (size_t i = 0; i < count; i++) {
-        if (rows[i].recorded_ns > latest) // else it is due at once
-            latest = rows[i].recorded_ns;
-        double us =
-            (double)(rows[i].sent_ns - rows[0].sent_ns - (latest - rows[0].recorded_ns)) / 1e3;
-        out[i] = us < 0 ? -us : us;
-    }
-    qsort(out, count, sizeof *out, by_value);
+    qsort(us, count, sizeof *us, by_value);
+    bench_add(&out->p50, us[count / 2]);
+    bench_add(&out->p99, us[count * 99 / 100]);
 }
 
-static void replay(bus_conn *conn, bench_series *p50, bench_series *p99)
+// Microseconds from the due instant, early or late.
+static void add_errors(figure *sent, figure *arrival)
 {
-    static row rows[EVENTS_MAX];
-    static double errors[EVENTS_MAX];
-    bus_sub *sub;
-    size_t count = 0;
-    if (bus_sub_open(&sub, conn, &(bus_sub_opts){.subject = "hyp.paced.exchange.>"}))
-        give_up("subscribing");
+    static double by_stamp[EVENTS_MAX], outside[EVENTS_MAX];
+    int64_t latest = rows[0].recorded_ns;
+    for (size_t i = 0; i < stored_events; i++) {
+        if (rows[i].recorded_ns > latest) // else it is due at once
+            latest = rows[i].recorded_ns;
+        int64_t due = rows[0].sent_ns + latest - rows[0].recorded_ns;
+        by_stamp[i] = (double)llabs(rows[i].sent_ns - due) / 1e3;
+        outside[i] = (double)llabs(rows[i].arrived_ns - due) / 1e3;
+    }
+    add(sent, by_stamp, stored_events);
+    add(arrival, outside, stored_events);
+}
+
+static void replay(bus_conn *conn, figure *sent, figure *arrival)
+{
+    arrived = 0;
     bench_replay_call(conn, "Start",
                       "{\"stream\":\"ACT\",\"selector\":\"paced\",\"fromSeq\":1,\"speed\":\"1x\"}");
-    while (count < stored_events) {
-        bus_msg *msg = bus_sub_next(sub, BUS_SPAN_S(10));
-        if (!msg || !read_row(msg, &rows[count++]))
-            give_up("an event");
-        bus_msg_release(msg);
+    wait_for(&arrived, stored_events, "waiting for the replay");
+    add_errors(sent, arrival);
+    pause_ms(1000); // the record ends: the selector is free
+}
+
+static void hop(natsConnection *from, figure *out)
+{
+    char bytes[HOP_BYTES] = {0};
+    hopped = 0;
+    for (int i = 0; i < HOPS; i++, pause_ms(1)) {
+        int64_t now = bus_now_wall().ns;
+        memcpy(bytes, &now, sizeof now);
+        bench_raw_must(natsConnection_Publish(from, "bench.hop", bytes, sizeof bytes), "raw hop");
     }
-    bus_sub_close(sub);
-    errors_of(rows, count, errors);
-    bench_add(p50, errors[count / 2]);
-    bench_add(p99, errors[count * 99 / 100]);
-    nanosleep(&(struct timespec){.tv_sec = 1}, NULL); // the record ends: the selector is free
+    wait_for(&hopped, HOPS, "waiting for the raw hops");
+    add(out, hops, HOPS);
+}
+
+static void measure(bus_conn *conn, const char *url, figure *sent, figure *arrival, figure *alone)
+{
+    natsConnection *watch = NULL, *from = NULL;
+    natsSubscription *sub[2];
+    bench_raw_connect(&watch, url, true);
+    bench_raw_connect(&from, url, true);
+    bench_raw_must(
+        natsConnection_Subscribe(&sub[0], watch, "hyp.paced.exchange.>", on_replayed, NULL),
+        "subscribe");
+    bench_raw_must(natsConnection_Subscribe(&sub[1], watch, "bench.hop", on_hop, NULL),
+                   "subscribe");
+    for (int i = 0; i < 2; i++)
+        natsSubscription_SetPendingLimits(sub[i], -1, -1);
+    bench_raw_must(natsConnection_Flush(watch), "subscribe");
+    for (int i = 0; i < REPS; i++) {
+        replay(conn, sent, arrival);
+        hop(from, alone);
+    }
+    for (int i = 0; i < 2; i++)
+        natsSubscription_Destroy(sub[i]);
+    natsConnection_Destroy(from);
+    natsConnection_Destroy(watch);
+}
+
+// theirs: NULL when there is no reference.
+static void print(const char *name, const figure *ours, const char *reference, const figure *theirs,
+                  const char *workload)
+{
+    char bench[64];
+    bench_figure f = {.bench = bench,
+                      .unit = "us",
+                      .ours = &ours->p50,
+                      .reference = reference,
+                      .theirs = theirs ? &theirs->p50 : NULL,
+                      .workload = workload,
+                      .events = stored_events};
+    snprintf(bench, sizeof bench, "%s.p50", name);
+    bench_print(&f);
+    f.ours = &ours->p99;
+    f.theirs = theirs ? &theirs->p99 : NULL;
+    snprintf(bench, sizeof bench, "%s.p99", name);
+    bench_print(&f);
 }
 
 static const char *find_capture(int argc, char **argv)
@@ -173,32 +277,30 @@ static const char *find_capture(int argc, char **argv)
 int main(int argc, char **argv)
 {
     char url[64], workload[200];
-    bench_series p50 = {0}, p99 = {0};
+    static figure sent, arrival, alone;
     const char *path = find_capture(argc, argv);
     if (!path) {
         fprintf(stderr, "bench_replay_paced: skipped: no captures\n");
         return 0;
     }
+    const char *slash = strrchr(path, '/'), *file = slash ? slash + 1 : path;
     bus_log_init("bench_replay_paced", BUS_LOG_WARN, BUS_LOG_TEXT);
     bench_broker_start(url, sizeof url);
     bus_conn *conn = bench_connect(url, BUS_PROFILE_LATENCY);
     bench_stored_start(conn, url);
     record(url, path);
-    for (int i = 0; i < REPS; i++)
-        replay(conn, &p50, &p99);
+    measure(conn, url, &sent, &arrival, &alone);
     snprintf(workload, sizeof workload,
              "distance of walltime from the due instant at 1x, first %d s of %s, no participant",
-             WINDOW_S, strrchr(path, '/') + 1);
-    bench_print(&(bench_figure){.bench = "replay.paced_us.p50",
-                                .unit = "us",
-                                .ours = &p50,
-                                .workload = workload,
-                                .events = stored_events});
-    bench_print(&(bench_figure){.bench = "replay.paced_us.p99",
-                                .unit = "us",
-                                .ours = &p99,
-                                .workload = workload,
-                                .events = stored_events});
+             WINDOW_S, file);
+    print("replay.paced_us", &sent, NULL, NULL, workload);
+    snprintf(workload, sizeof workload,
+             "distance of a core subscriber's arrival from the due instant at 1x, first %d s of %s",
+             WINDOW_S, file);
+    print("replay.paced_arrival_us", &arrival,
+          "nats.c core publish to subscriber without pending limits, send asap, a connection each "
+          "end, a message of 400 B each millisecond",
+          &alone, workload);
     bench_stored_stop();
     bus_conn_close(conn);
     return 0;
