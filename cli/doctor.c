@@ -16,6 +16,7 @@ typedef enum { OK, WARN, FAIL } verdict;
 typedef struct {
     lane_cli *cli;
     uint64_t monitor; // port, where asked for
+    bool secret;      // lane logs in with a password or token
     int failed;
 } doctor;
 
@@ -61,6 +62,17 @@ static void check_files(doctor *d)
 
 // --- the broker ----------------------------------------------------------------------------------------
 
+// Where the password or token went, if there is one.
+static void check_login(doctor *d)
+{
+    bool in_clear = bus_conn_in_clear(d->cli->conn);
+    if (d->secret)
+        say(d, in_clear ? WARN : OK, "login",
+            in_clear ? "the password or token went over the network in clear"
+                     : "the password or token stays on this machine or goes by TLS",
+            "use TLS (nats_ca, or a URL tls://...), then change it: it may have been read");
+}
+
 static bool check_broker(doctor *d)
 {
     char found[128];
@@ -77,7 +89,9 @@ static bool check_broker(doctor *d)
              v / 1000000, v / 1000 % 1000, v % 1000,
              (long long)(bus_mono_since(bus_now_mono(), start).ns / 1000),
              (long long)(bus_conn_max_payload(d->cli->conn) / 1024));
-    say(d, OK, "broker", found, "");
+    const char *fault = bus_conn_fault(d->cli->conn);
+    say(d, fault ? WARN : OK, "broker", found, fault ? fault : "");
+    check_login(d);
     return true;
 }
 
@@ -139,6 +153,7 @@ static void check_secrets(doctor *d)
     bool loose = false;
     if (lane_connection_find(&c, &d->cli->args))
         return;
+    d->secret = c.password || c.token;
     const struct {
         const char *path;
         bus_file_use use;

@@ -46,6 +46,7 @@ struct store_keeper {
     bus_waker *waker;
     bus_timer *timer;
     bus_conn *conn, *live; // live: role RESEARCH
+    uint32_t version;      // the broker's, when it was last looked at
     bus_clock_feed *clock;
     bus_lease *lease;
     char holder[128];
@@ -274,10 +275,21 @@ static void poll_lease(store_keeper *k)
 
 // --- the thread ---------------------------------------------------------------------------------------
 
+// What is known against the broker, when it is a new one.
+static void tell_fault(store_keeper *k)
+{
+    uint32_t v = bus_conn_broker(k->conn);
+    const char *fault = v == k->version ? NULL : bus_conn_fault(k->conn);
+    k->version = v;
+    if (fault)
+        bus_warn("nats-server %u.%u.%u: %s", v / 1000000, v / 1000 % 1000, v % 1000, fault);
+}
+
 static bool broker_up(store_keeper *k)
 {
     char why[WHY] = "";
     if (bus_conn_state_of(k->conn) == BUS_CONN_UP) {
+        tell_fault(k);
         say(&k->broker, "");
         return true;
     }

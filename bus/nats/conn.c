@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "bus/base/log.h"
 #include "bus/lane/lane.h"
 #include "bus/nats/conn_impl.h"
 #include "bus/nats/counters.h"
@@ -68,6 +69,17 @@ static bool settle(bus_conn *conn, bus_link *link)
     return ok && attach_all(conn, link);
 }
 
+// Once a connection: it is the same again after every loss.
+static void warn_in_clear(bus_conn *conn, const bus_link *link)
+{
+    if (!link->in_clear || conn->warned)
+        return;
+    conn->warned = true;
+    bus_warn("the password or token went to the broker at %s in clear, and anybody on the way can "
+             "read it: use TLS (nats_ca, or a URL tls://...), then change it",
+             conn->opts.opts.url);
+}
+
 // One try. Returns the link when it is up; else the state and its reason are set.
 static bus_link *try_connect(bus_conn *conn, bus_conn_state *state)
 {
@@ -85,6 +97,7 @@ static bus_link *try_connect(bus_conn *conn, bus_conn_state *state)
         conn->link = link;
         conn->broker = link->broker;
         conn->max_payload = link->max_payload;
+        conn->in_clear = link->in_clear;
         conn->epoch++;
         conn->state = BUS_CONN_UP;
     } else {
@@ -94,8 +107,10 @@ static bus_link *try_connect(bus_conn *conn, bus_conn_state *state)
     memcpy(conn->why, why, sizeof why);
     bus_gate_signal(&conn->gate);
     bus_gate_unlock(&conn->gate);
-    if (result == BUS_LINK_UP)
+    if (result == BUS_LINK_UP) {
+        warn_in_clear(conn, link);
         return link;
+    }
     bus_link_close(link);
     return NULL;
 }
@@ -265,6 +280,20 @@ uint32_t bus_conn_epoch(const bus_conn *conn)
 uint32_t bus_conn_broker(const bus_conn *conn)
 {
     return read_field(conn, &conn->broker);
+}
+
+const char *bus_conn_fault(const bus_conn *conn)
+{
+    return bus_broker_fault(bus_conn_broker(conn));
+}
+
+bool bus_conn_in_clear(const bus_conn *conn)
+{
+    bus_conn *c = writable(conn);
+    bus_gate_lock(&c->gate);
+    bool in_clear = c->in_clear;
+    bus_gate_unlock(&c->gate);
+    return in_clear;
 }
 
 bus_err bus_conn_wait(bus_conn *conn, bus_span timeout)

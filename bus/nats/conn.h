@@ -53,6 +53,10 @@ bus_err bus_conn_wait(bus_conn *conn,
 const char *bus_conn_why(const bus_conn *conn, char *buf, size_t cap);
 // broker version as major*1000000+minor*1000+patch; 0 before the first connection. >= 2.11.1 or REFUSED.
 uint32_t bus_conn_broker(const bus_conn *conn);
+// bus_conn_fault: what is known against that version, in words for a person; NULL: nothing, or no connection yet.
+const char *bus_conn_fault(const bus_conn *conn);
+// bus_conn_in_clear: the password or token of the last connection went over the network without TLS. It is logged too.
+bool bus_conn_in_clear(const bus_conn *conn);
 int64_t bus_conn_max_payload(const bus_conn *conn);
 // bus_conn_flush: everything sent has reached the broker; if it said no to some of it, for the first time on this
 // connection, bus_conn_denied knows.

@@ -14,9 +14,11 @@ struct bus_conn {
     bus_conn_state state;
     uint32_t epoch, broker;
     int64_t max_payload;
+    bool in_clear; // of the last link
     char why[BUS_LINK_WHY];
     bus_link *link; // NULL unless UP
     bool drop;      // the link is to be replaced
+    bool warned;    // that a secret goes in clear; the supervisor's
     bus_sub *subs;  // linked by next
 
     bus_denied denied;

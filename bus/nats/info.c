@@ -1,5 +1,6 @@
 #include "bus/nats/info.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
 #include <poll.h>
@@ -19,6 +20,39 @@ uint32_t bus_broker_version(const char *text)
     if (major > 999 || minor > 999 || patch > 999)
         return 0;
     return major * 1000000 + minor * 1000 + patch;
+}
+
+// Source: schemas/specs/recording.md, "Connections". scripts/lib/common.sh has the same words.
+const char *bus_broker_fault(uint32_t broker)
+{
+    static const char any_subject[] =
+        "a user can have message traces put onto subjects that its list forbids (CVE-2026-33249): "
+        "use 2.15.1 or newer";
+    static const char panic[] = "a user with a list of permissions can end it by a header "
+                                "(Nats-Trace-Dest): use 2.15.1 or newer";
+    static const struct {
+        uint32_t first, last;
+        const char *words;
+    } faults[] = {
+        {2011001, 2011014, any_subject}, {2012000, 2012005, any_subject}, {2011015, 2011999, panic},
+        {2012006, 2012011, panic},       {2014000, 2014002, panic},
+    };
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
+        if (broker >= faults[i].first && broker <= faults[i].last)
+            return faults[i].words;
+    return NULL;
+}
+
+bool bus_broker_loopback(const struct sockaddr_storage *address)
+{
+    if (address->ss_family == AF_INET)
+        return ntohl(((const struct sockaddr_in *)address)->sin_addr.s_addr) >> 24 == 127;
+    if (address->ss_family != AF_INET6)
+        return false;
+    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+    const uint8_t *bytes = ((const struct sockaddr_in6 *)address)->sin6_addr.s6_addr;
+    return memcmp(bytes, mapped, sizeof mapped) == 0 ? bytes[12] == 127
+                                                     : memcmp(bytes, &in6addr_loopback, 16) == 0;
 }
 
 // "nats://user:pw@[::1]:4222" -> host "::1", port "4222"
@@ -76,6 +110,13 @@ static int dial(const char *host, const char *port, bus_mono until)
     return fd;
 }
 
+static bool stays_here(int fd)
+{
+    struct sockaddr_storage peer = {0};
+    socklen_t len = sizeof peer;
+    return getpeername(fd, (struct sockaddr *)&peer, &len) == 0 && bus_broker_loopback(&peer);
+}
+
 // Reads up to the end of the first line; false on timeout, end of stream or a line that is too long.
 static bool read_line(int fd, char *buf, size_t cap, bus_mono until)
 {
@@ -128,6 +169,7 @@ bus_err bus_broker_peek(bus_broker_info *out, const char *url, bus_span timeout)
     out->version[len] = '\0';
     out->broker = bus_broker_version(out->version);
     out->tls = strstr(line, "\"tls_required\":true") != NULL;
+    out->loopback = stays_here(fd);
 done:
     free(line);
     close(fd);

@@ -9,7 +9,6 @@
 
 #include "bus/base/log.h"
 #include "bus/base/secrets.h"
-#include "bus/nats/info.h"
 
 enum {
     SERVERS_MAX = 16,
@@ -211,9 +210,14 @@ static natsStatus ignore_detach(void *data)
     return NATS_OK;
 }
 
+static bool wants_tls(const bus_conn_opts *o)
+{
+    return *o->ca || strstr(o->url, "tls://");
+}
+
 static bool wants_socket(const bus_conn_opts *o)
 {
-    return o->profile == BUS_PROFILE_OWNER && !*o->ca && !strstr(o->url, "tls://");
+    return o->profile == BUS_PROFILE_OWNER && !wants_tls(o);
 }
 
 static natsStatus set_owner(natsOptions *no, bus_link *link)
@@ -257,7 +261,7 @@ static natsStatus set_identity(natsOptions *no, const bus_conn_opts *o)
     if (s == NATS_OK && *o->ca)
         s = natsOptions_LoadCATrustedCertificates(no, o->ca);
     // The library itself reads nothing out of "tls://". It verifies chain and host as long as nobody tells it not to.
-    if (s == NATS_OK && (*o->ca || strstr(o->url, "tls://")))
+    if (s == NATS_OK && wants_tls(o))
         s = natsOptions_SetSecure(no, true);
     return s;
 }
@@ -294,8 +298,15 @@ static natsStatus set_options(natsOptions *no, const bus_link_opts *opts, bus_li
     return s;
 }
 
+bool bus_link_in_clear(const bus_conn_opts *opts, const bus_broker_info *broker)
+{
+    bool secret = *opts->password || *opts->token;
+    return secret && !wants_tls(opts) && !broker->tls && !broker->loopback;
+}
+
 // Who answered, and is it new enough?
-static bus_link_result check_broker(bus_link *link, char why[BUS_LINK_WHY], bool *tls)
+static bus_link_result check_broker(bus_link *link, const bus_conn_opts *opts,
+                                    char why[BUS_LINK_WHY], bool *tls)
 {
     char url[256] = "";
     natsConnection_GetConnectedUrl(link->nc, url, sizeof url);
@@ -314,6 +325,7 @@ static bus_link_result check_broker(bus_link *link, char why[BUS_LINK_WHY], bool
     }
     *tls = info.tls;
     link->broker = info.broker;
+    link->in_clear = bus_link_in_clear(opts, &info);
     link->max_payload = natsConnection_GetMaxPayload(link->nc);
     return BUS_LINK_UP;
 }
@@ -348,7 +360,7 @@ static bus_link_result open_link(bus_link **out, const bus_link_opts *opts, bus_
                        s == NATS_SSL_ERROR;
         return said_no ? BUS_LINK_REFUSED : BUS_LINK_DOWN;
     }
-    result = check_broker(link, why, tls);
+    result = check_broker(link, &opts->opts, why, tls);
     if (result == BUS_LINK_UP)
         *out = link;
     else

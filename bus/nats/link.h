@@ -9,6 +9,7 @@
 
 #include "bus/nats/conn.h"
 #include "bus/nats/denied.h"
+#include "bus/nats/info.h"
 
 // Connection settings that outlive the caller's strings.
 typedef struct {
@@ -33,6 +34,7 @@ struct bus_link {
     int fd; // BUS_PROFILE_OWNER: its socket, ours to read and write; -1: the library does
     uint32_t broker;
     int64_t max_payload;
+    bool in_clear;      // a secret of ours went there, and anybody on the way could read it
     bus_wake wake;      // when lost; a library thread calls it
     bus_denied *denied; // outlives the link
 };
@@ -47,6 +49,10 @@ void bus_link_ref(bus_link *link);
 void bus_link_unref(bus_link *link); // NULL is fine
 // bus_link_close ends the connection, waits until its last callback returned, drops the caller's reference.
 void bus_link_close(bus_link *link);
+
+// bus_link_in_clear: does a login with these settings show a password or token to whoever is on the way to this broker?
+// Credentials files do not: what is sent of them is a signature.
+bool bus_link_in_clear(const bus_conn_opts *opts, const bus_broker_info *broker);
 
 // bus_nats_fail turns a status of the library into our error: "<what>: <library's words>".
 bus_err bus_nats_fail(natsStatus status, const char *what);

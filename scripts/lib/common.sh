@@ -22,6 +22,21 @@ broker_good() {
     [ -n "$version" ] && version_at_least "$version" "$broker_floor"
 }
 
+# broker_fault 2.14.0: what is known against a version that is new enough, and what to do; nothing when nothing is.
+# Source: schemas/specs/access.md, "Limits". bus_broker_fault (bus/nats/info.c) has the same words.
+broker_fault() {
+    case $1 in
+    2.11.[0-9] | 2.11.1[0-4] | 2.12.[0-5]) say "a user can have message traces put onto subjects that its list forbids (CVE-2026-33249): use 2.15.1 or newer" ;;
+    2.11.* | 2.12.[6-9] | 2.12.1[01] | 2.14.[0-2]) say "a user with a list of permissions can end it by a header (Nats-Trace-Dest): use 2.15.1 or newer" ;;
+    esac
+}
+
+broker_warn() {
+    local fault
+    fault=$(broker_fault "$1")
+    [ -z "$fault" ] || say "warning: nats-server $1: $fault"
+}
+
 # broker_find: prints the nats-server to use; fails when there is none that is new enough.
 broker_find() {
     local program

@@ -4,6 +4,7 @@ The cells below are written by hand from the words of schemas/specs/access.md, "
 """
 
 import re
+import typing
 
 import pytest
 
@@ -17,6 +18,7 @@ USERS = ["feedd", "stored", "workhostd", "operator", "research-stored", "researc
 # A subject of each family, and who may publish (p) and subscribe (s) there, in the order of USERS.
 LANES = """
 act.exchange.binance.trade.tape.BTCUSDT    p .  . s  .  . . s .
+act.other.binance                          . .  . s  .  . . s .
 sc.LIVE.strategy.signal.emitted.sma        . .  p s  .  . s s .
 sc.bt1.strategy.signal.emitted.sma         . .  p s  .  p s . .
 hyp.mon.exchange.binance.trade.tape.BTC    . .  . .  p  s s . .
@@ -26,6 +28,7 @@ workmanager.workerstatus                   . .  p s  .  p s . .
 command.sma                                . .  . ps .  . ps . .
 response.sma                               . .  . s  .  . s . .
 state.change                               . .  p s  .  p s . .
+state.other                                . .  . .  .  . . . .
 dlq.ACT.feedd                              p .  p s  .  p s . .
 dlq.ACT.sma                                . .  p s  .  p s . .
 replay.r1.done.scenario-bt1                . .  . .  s  p p . .
@@ -56,13 +59,20 @@ $KV.workers.sc.bt1.sma                     . p  p s  p  p s . .
 $KV.workers.sc.LIVE.sma                    . .  p s  p  . s . .
 svc.virtufin.api.v1.Scenarios.Create       . s  . p  s  . p . .
 svc.virtufin.api.v1.Replay.Start           . .  . p  s  p p . .
+svc.virtufin.api.v1.Gateway.X              . .  . p  .  . p . .
 svc.virtufin.workmanager.v1.WorkManager.X  . .  s p  .  s p . .
+svc.virtufin.workmanager.v2.WorkManager.X  . .  . p  .  . p . .
 svc.virtufin.websocketmanager.v1.W.X       s .  . p  .  . p . .
+svc.virtufin.websocketmanager.v2.W.X       . .  . p  .  . p . .
+svc.reflect.feedd                          s .  . p  .  . p . .
 svc.reflect.stored                         . s  . p  s  . p . .
+svc.reflect.workhostd                      . .  s p  .  s p . .
 $SRV.PING                                  s s  s p  s  s p . .
 _INBOX.somebody                            ps ps ps ps ps ps ps . s
 $SYS.REQ.SERVER.PING.JSZ                   . .  . .  .  . . . p
+$SYS.REQ.SERVER.N1.RELOAD                  . .  . .  .  . . . .
 $SYS.REQ.USER.INFO                         p p  p p  p  p p . p
+$SYS.REQ.USER.OTHER                        . .  . .  .  . . . .
 """
 
 # Requests to the JetStream API: who may send them.
@@ -72,10 +82,20 @@ $JS.API.STREAM.NAMES                       p p p p p p p . .
 $JS.API.STREAM.LIST                        . p . p p . p . .
 $JS.API.STREAM.INFO.ACT                    p p p p p p p . .
 $JS.API.STREAM.INFO.SC_LIVE                . p p p p p p . .
+$JS.API.STREAM.INFO.LIFECYCLE              p p p p p p p . .
+$JS.API.STREAM.INFO.DLQ                    p p p p p p p . .
+$JS.API.STREAM.INFO.KV_leases              p p p p p p p . .
+$JS.API.STREAM.INFO.KV_connections         p p p p p p p . .
 $JS.API.STREAM.MSG.GET.ACT                 p p p p p p p . .
 $JS.API.STREAM.MSG.GET.SC_LIVE             . p p p p p p . .
+$JS.API.STREAM.MSG.GET.KV_leases           p p p p p p p . .
 $JS.API.DIRECT.GET.ACT                     p p p p p p p . .
+$JS.API.DIRECT.GET.ACT.act.exchange.x.y.z  p p p p p p p . .
+$JS.API.DIRECT.GET.SC_LIVE.sc.LIVE.x       . p p p p p p . .
+$JS.API.DIRECT.GET.KV_leases               p p p p p p p . .
+$JS.API.DIRECT.GET.KV_leases.$KV.leases.feed.x p p p p p p p . .
 $JS.API.DIRECT.GET.KV_workers              . p p p p p p . .
+$JS.API.DIRECT.OTHER.ACT                   . . . . . . . . .
 $JS.API.CONSUMER.CREATE.ACT.c1             p p p p p p p . .
 $JS.API.CONSUMER.CREATE.SC_LIVE.c1         . p p p p p p . .
 $JS.API.CONSUMER.CREATE.KV_workers.c1      . p p p p p p . .
@@ -84,16 +104,33 @@ $JS.API.CONSUMER.CREATE.DLQ.c1             p p p p p p p . .
 $JS.API.CONSUMER.CREATE.COMMAND.c1         . p p p p p p . .
 $JS.API.CONSUMER.DURABLE.CREATE.ACT.c1     . . . . . . . . .
 $JS.API.CONSUMER.MSG.NEXT.ACT.c1           p p p p p p p . .
+$JS.API.CONSUMER.MSG.NEXT.SC_LIVE.c1       . p p p p p p . .
+$JS.API.CONSUMER.MSG.NEXT.LIFECYCLE.c1     p p p p p p p . .
+$JS.API.CONSUMER.MSG.NEXT.DLQ.c1           p p p p p p p . .
+$JS.API.CONSUMER.MSG.OTHER.ACT.c1          . . . . . . . . .
 $JS.API.CONSUMER.DELETE.ACT.c1             p p p p p p p . .
+$JS.API.CONSUMER.DELETE.SC_LIVE.c1         . p p p p p p . .
+$JS.API.CONSUMER.DELETE.LIFECYCLE.c1       p p p p p p p . .
+$JS.API.CONSUMER.DELETE.DLQ.c1             p p p p p p p . .
 $JS.API.CONSUMER.INFO.ACT.c1               . . . p . . p . .
+$JS.API.CONSUMER.NAMES.ACT                 . . . p . . p . .
+$JS.API.CONSUMER.LIST.ACT                  . . . p . . p . .
 $JS.API.STREAM.CREATE.SC_bt9               . p . . p . . . .
 $JS.API.STREAM.CREATE.KV_workers           . p . . p . . . .
 $JS.API.STREAM.UPDATE.ACT                  . p . . p . . . .
 $JS.API.STREAM.DELETE.SC_bt9               . p . . p . . . .
 $JS.API.STREAM.DELETE.ACT                  . . . . . . . . .
 $JS.API.STREAM.DELETE.SC_LIVE              . . . . . . . . .
+$JS.API.STREAM.DELETE.EXEC                 . . . . . . . . .
+$JS.API.STREAM.DELETE.LIFECYCLE            . . . . . . . . .
+$JS.API.STREAM.DELETE.COMMAND              . . . . . . . . .
+$JS.API.STREAM.DELETE.DLQ                  . . . . . . . . .
 $JS.API.STREAM.DELETE.KV_scenarios         . . . . . . . . .
+$JS.API.STREAM.DELETE.KV_replays           . . . . . . . . .
 $JS.API.STREAM.DELETE.KV_workers           . . . . . . . . .
+$JS.API.STREAM.DELETE.KV_connections       . . . . . . . . .
+$JS.API.STREAM.DELETE.KV_config            . . . . . . . . .
+$JS.API.STREAM.DELETE.KV_leases            . . . . . . . . .
 $JS.API.STREAM.PURGE.ACT                   . . . . . . . . .
 $JS.API.STREAM.PURGE.SC_bt9                . . . . . . . . .
 $JS.API.STREAM.MSG.DELETE.ACT              . . . . . . . . .
@@ -111,6 +148,9 @@ $JS.RELAY1.API.CONSUMER.CREATE.ACT_RELAY1.c1 . . . . . . . . .
 $JS.RELAY2.API.CONSUMER.CREATE.ACT_RELAY2.c1 . . . . . . . . .
 $JS.RELAY1.API.STREAM.INFO.ACT_RELAY1      . p . . . . . . .
 $JS.RELAY1.API.STREAM.CREATE.ACT_RELAY1    . p . . . . . . .
+$JS.RELAY1.API.STREAM.UPDATE.ACT_RELAY1    . p . . . . . . .
+$JS.RELAY2.API.STREAM.INFO.ACT_RELAY2      . p . . . . . . .
+$JS.RELAY2.API.STREAM.CREATE.ACT_RELAY2    . p . . . . . . .
 $JS.RELAY2.API.STREAM.UPDATE.ACT_RELAY2    . p . . . . . . .
 $JS.RELAY1.API.STREAM.DELETE.ACT_RELAY1    . . . . . . . . .
 $JS.RELAY2.API.STREAM.PURGE.ACT_RELAY2     . . . . . . . . .
@@ -201,6 +241,86 @@ def test_a_wrong_allow_list_is_found_and_named(make_sides, old, new, named):
     text = CONFIG.read_text()
     assert text.count(old) == 1, old
     assert named in matrix(make_sides(text.replace(old, new)))[0]
+
+
+# --- the lists, entry by entry --------------------------------------------------------------------------------
+
+
+class Entry(typing.NamedTuple):
+    user: str
+    verb: str  # publish or subscribe
+    kind: str  # allow or deny
+    subject: str
+
+
+def entries(text: str) -> list[Entry]:
+    """What the lists of the configuration have, in its order."""
+    text = re.sub(r"#.*", "", text)
+    found = []
+    for user, lists in re.findall(r"\{ user: ([a-z-]+),.*?permissions: \{(.*?)\n            \} \}", text, re.S):
+        verb = kind = None
+        for word, subject in re.findall(r'(publish|subscribe|allow|deny):|"([^"]+)"', lists):
+            if subject:
+                found.append(Entry(user, verb, kind, subject))
+            elif word in ("allow", "deny"):
+                kind = word
+            else:
+                verb = word
+    return found
+
+
+def matches(pattern: tuple, subject: tuple) -> bool:
+    for i, token in enumerate(pattern):
+        if token == ">":
+            return len(subject) > i
+        if i == len(subject) or token not in ("*", subject[i]):
+            return False
+    return len(pattern) == len(subject)
+
+
+SUBJECTS = {subject: tuple(subject.split(".")) for subject in (*cells(LANES), *cells(API))}
+SUBSCRIBED = set(cells(LANES))
+
+
+def may(lists: list[Entry], user: str, verb: str) -> dict[str, bool]:
+    """The rule of the broker: allowed by an entry where there are any, and denied by none."""
+    mine = [e for e in lists if (e.user, e.verb) == (user, verb)]
+    allow, deny = ([tuple(e.subject.split(".")) for e in mine if e.kind == kind] for kind in ("allow", "deny"))
+    return {name: (not allow or any(matches(a, subject) for a in allow)) and not any(matches(d, subject) for d in deny)
+            for name, subject in SUBJECTS.items() if verb == "publish" or name in SUBSCRIBED}
+
+
+def wider(entry: Entry) -> Entry | None:
+    """The entry with its last literal token made a wildcard: what somebody writes who wants to be rid of a refusal."""
+    tokens = entry.subject.split(".")
+    while tokens and tokens[-1] in ("*", ">"):
+        tokens.pop()
+    return entry._replace(subject=".".join([*tokens[:-1], ">"])) if tokens else None
+
+
+def test_the_lists_are_read_as_the_broker_reads_them():
+    lists = entries(CONFIG.read_text())
+    assert len(lists) == len(re.findall(r'"[^"]+"', "".join(re.findall(r"(?:allow|deny): \[.*?\]", re.sub(r"#.*", "", CONFIG.read_text()), re.S))))
+    assert list(dict.fromkeys(e.user for e in lists)) == [USERS[-1], *USERS[:-1]]
+    expected = cells(LANES) | cells(API)
+    for at, user in enumerate(USERS):
+        publish, subscribe = may(lists, user, "publish"), may(lists, user, "subscribe")
+        assert {s: "p" * publish[s] + "s" * (s in SUBSCRIBED and subscribe[s]) for s in SUBJECTS} == {s: expected[s][at] for s in SUBJECTS}
+
+
+def test_every_entry_of_every_list_is_the_reason_of_a_cell():
+    """Taken out or made wider, allowing or denying, it makes the first test of this file fail."""
+    lists, unseen = entries(CONFIG.read_text()), []
+    for at, entry in enumerate(lists):
+        before = may(lists, entry.user, entry.verb)
+        for how, other in (("without", None), ("wider", wider(entry))):
+            changed = [*lists[:at], *([other] if other else []), *lists[at + 1:]]
+            if (other or how == "without") and may(changed, entry.user, entry.verb) == before:
+                unseen.append(f"{how}: {' '.join(entry)}")
+    assert unseen == []
+
+
+# --- the door ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("user, password", [(None, None), ("", ""), ("feedd", None), ("feedd", "wrong"),

@@ -15,9 +15,9 @@ import time
 import pytest
 
 from support.bus import Bus
-from support.places import PATIENCE, program
+from support.places import PATIENCE, TREE, program
 from support.sides import CONFIG, SidesBroker, make_credentials
-from support.stack import Stack
+from support.stack import Daemon, Stack
 from support.wire import Wire
 
 SIGNAL = "sc.LIVE.strategy.signal.emitted.sma"
@@ -56,10 +56,10 @@ DIRECT = [(f'$JS.API.CONSUMER.CREATE.{s}", accounts: [RELAY1]', f'$JS.API.CONSUM
 ONE_STEP = [('CREATE.ACT_RELAY1", accounts: [RELAY2]', 'CREATE.ACT_RELAY1", accounts: [RELAY2, RESEARCH]'),
             ('            { stream: { account: RELAY2, subject: "xfer.research.>" } }\n',
              '            { service: { account: RELAY1, subject: "$JS.API.CONSUMER.CREATE.ACT_RELAY1" }, to: "$JS.RELAY1.API.CONSUMER.CREATE.ACT_RELAY1" }\n')]
-ONLOOKERS = [("    LIVE {\n        jetstream: enabled\n        users: [\n",
-              "    LIVE {\n        jetstream: enabled\n        users: [\n            { user: all-of-live, password: all }\n"),
-             ("    RELAY1 {\n        jetstream: enabled\n",
-              "    RELAY1 {\n        jetstream: enabled\n        users: [ { user: all-of-relay1, password: all } ]\n")]
+ONLOOKERS = [("        jetstream { max_store: 16GB }\n        users: [\n",
+              "        jetstream { max_store: 16GB }\n        users: [\n            { user: all-of-live, password: all }\n"),
+             ("    RELAY1 {\n        jetstream { max_store: 6GB }\n",
+              "    RELAY1 {\n        jetstream { max_store: 6GB }\n        users: [ { user: all-of-relay1, password: all } ]\n")]
 
 
 class Wall:
@@ -301,12 +301,43 @@ class Greeter(socketserver.StreamRequestHandler):
                 self.wfile.write(b"PONG\r\n")
 
 
-@pytest.mark.parametrize("version, refused", [("2.11.0", True), ("2.11.1", False)])
-def test_a_broker_that_lets_one_account_erase_another_s_streams_is_refused(version, refused):
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Greeter) as server:
-        server.version, server.daemon_threads = version, True
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        env = {**os.environ, "TRADELANE_NATS_URL": f"nats://127.0.0.1:{server.server_address[1]}", "TRADELANE_TIMEOUT": f"{2 * PATIENCE:g}s"}
-        said = subprocess.run([program("lane"), "doctor"], env=env, capture_output=True, text=True, timeout=60 * PATIENCE)
+@pytest.fixture
+def greeter():
+    """greeter("2.11.1") is the URL of what says to be such a broker."""
+    servers = []
+
+    def start(version: str) -> str:
+        servers.append(socketserver.ThreadingTCPServer(("127.0.0.1", 0), Greeter))
+        servers[-1].version, servers[-1].daemon_threads = version, True
+        threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
+        return f"nats://127.0.0.1:{servers[-1].server_address[1]}"
+
+    yield start
+    for server in servers:
         server.shutdown()
-    assert ("is too old" in said.stdout) == refused and version in said.stdout
+        server.server_close()
+
+
+def doctor(url: str, *args) -> str:
+    env = {**os.environ, "TRADELANE_NATS_URL": url, "TRADELANE_TIMEOUT": f"{2 * PATIENCE:g}s"}
+    return subprocess.run([program("lane"), "doctor", *args], env=env, capture_output=True, text=True, timeout=60 * PATIENCE).stdout
+
+
+@pytest.mark.parametrize("version, refused", [("2.11.0", True), ("2.11.1", False)])
+def test_a_broker_that_lets_one_account_erase_another_s_streams_is_refused(greeter, version, refused):
+    said = doctor(greeter(version))
+    assert ("is too old" in said) == refused and version in said
+
+
+@pytest.mark.parametrize("version, fault", [("2.12.2", "CVE-2026-33249"), ("2.14.0", "Nats-Trace-Dest")])
+def test_a_broker_with_a_known_fault_is_taken_and_told_of(greeter, tmp_path, version, fault):
+    url = greeter(version)
+    found = {row["check"]: row for row in map(json.loads, doctor(url, "--json").splitlines())}
+    words = found["broker"]["advice"]
+    assert found["broker"]["verdict"] == "warn" and fault in words
+    stored = Daemon("stored", tmp_path, url)
+    stored.wait_line(rf" WARN .*nats-server {re.escape(version)}: {re.escape(words)}$")
+    stored.kill()
+    # and the scripts say the same
+    script = f". scripts/lib/common.sh; broker_warn {version}; broker_warn 2.15.1"
+    assert subprocess.check_output(["bash", "-euo", "pipefail", "-c", script], text=True, cwd=TREE) == f"warning: nats-server {version}: {words}\n"

@@ -1,5 +1,6 @@
 """Passwords stay where they belong, and TLS is verified. Source: schemas/specs/access.md, "Credentials", "TLS"."""
 
+import json
 import os
 import resource
 import signal
@@ -12,7 +13,7 @@ import pytest
 
 from support import spine
 from support.broker import Broker
-from support.places import BUILD, program
+from support.places import BUILD, nats_server, program
 from support.process import Process
 from support.sides import SidesBroker, make_credentials
 from support.stack import Daemon, Stack
@@ -36,6 +37,7 @@ def certificates(tmp_path_factory):
     make_ca(folder, "stranger")
     make_certificate(ca, "here", "DNS:localhost,IP:127.0.0.1")
     make_certificate(ca, "elsewhere", "DNS:elsewhere.test")
+    make_certificate(ca, "far", "IP:10.9.8.7,IP:127.0.0.1")
     return folder
 
 
@@ -238,6 +240,53 @@ def test_nothing_is_said_to_a_broker_that_cannot_do_tls(tmp_path, certificates, 
     daemon = Daemon("stored", tmp_path, f"tls://localhost:{broker.port}", "--nats-ca", certificates / "ca.pem")
     daemon.wait_line("not ready: broker: .*Secure Connection not available")
     daemon.kill()
+
+
+# --- a password on the way -------------------------------------------------------------------------------------------
+
+
+OWN_NETWORK = "ip link set lo up && ip addr add 10.9.8.7/32 dev lo && exec \"$@\""
+APART = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--net", "--map-root-user"]
+
+
+@pytest.fixture
+def far_broker(tmp_path, certificates):
+    """A broker in a network of its own, with an address there that is not loopback; and how to be in that network."""
+    if subprocess.run([*APART, "sh", "-c", OWN_NETWORK, "sh", "true"], capture_output=True).returncode:
+        pytest.skip("no network of one's own here")
+    made = []
+
+    def start(tls: bool):
+        config, pem = tmp_path / "far.conf", certificates / "far.pem"
+        lines = f'tls {{ cert_file: "{pem}", key_file: "{pem.with_suffix(".key")}" }}' if tls else ""
+        config.write_text(f'listen: "0.0.0.0:4222"\njetstream {{ store_dir: "{tmp_path}", max_file: 16GB }}\n'
+                          f'authorization {{ token: "{SECRET}" }}\n{lines}\n')
+        made.append(Process([*APART, "sh", "-c", OWN_NETWORK, "sh", nats_server(), "-c", config], tmp_path / "far.log"))
+        made[-1].wait_line("Server is ready", 20)
+        join = ["nsenter", "--target", str(made[-1].pid), "--net"]
+        return join if os.geteuid() == 0 else [*join, "--user", "--preserve-credentials"]
+
+    yield start
+    for process in made:
+        process.kill()
+
+
+@pytest.mark.parametrize("address, tls, told", [("10.9.8.7", False, True), ("127.0.0.1", False, False), ("10.9.8.7", True, False)])
+def test_a_password_that_leaves_the_machine_in_clear_is_told_of(tmp_path, certificates, far_broker, address, tls, told):
+    join, url = far_broker(tls), f"nats://{address}:4222"
+    env = {"TRADELANE_NATS_TOKEN": SECRET, "TRADELANE_NATS_CA": str(certificates / "ca.pem") if tls else ""}
+    stored = Process([*join, program("stored"), "--http", "127.0.0.1:0", "--nats-url", url], tmp_path / "stored.log", env=env)
+    try:
+        stored.wait_line(" ready in ", 30)
+        said = subprocess.run([*join, program("lane"), "doctor", "--json", "--nats-url", url], capture_output=True, text=True,
+                              env={**os.environ, **env}, timeout=60)
+    finally:
+        stored.stop()
+    found = {row["check"]: row for row in map(json.loads, said.stdout.splitlines())}
+    assert found["login"]["verdict"] == ("warn" if told else "ok")
+    warned = [line for line in stored.output().splitlines() if " WARN " in line and "in clear" in line]
+    assert bool(warned) == told and all(url in line for line in warned)
+    assert SECRET not in stored.output() + said.stdout + said.stderr
 
 
 # --- TLS to a venue --------------------------------------------------------------------------------------------------

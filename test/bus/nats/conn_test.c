@@ -1,11 +1,16 @@
 // Source: schemas/specs/recording.md, "Connections".
+#include <arpa/inet.h>
 #include <nats/nats.h>
+#include <net/if.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "bus/base/log.h"
 #include "bus/nats/info.h"
 #include "support.h"
 #include "test/support/test.h"
@@ -335,5 +340,51 @@ Test(conn, takes_a_broker_that_was_replaced_by_a_good_one)
         sleep_ms(10);
     cr_assert_eq(bus_conn_state_of(conn), BUS_CONN_UP);
     bus_conn_close(conn);
+    test_broker_stop(&broker);
+}
+
+// --- where a password goes ------------------------------------------------------------------------------------
+
+// A network of this process's own: loopback, and on it an address that is none of loopback's.
+static void given_network(const char *address)
+{
+    struct sockaddr_in in = {.sin_family = AF_INET};
+    struct ifreq lo = {.ifr_name = "lo"}, other = {.ifr_name = "lo:1"};
+    if (unshare(CLONE_NEWNET) && unshare(CLONE_NEWUSER | CLONE_NEWNET))
+        test_skip("no network of one's own here");
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    cr_assert_eq(inet_pton(AF_INET, address, &in.sin_addr), 1);
+    lo.ifr_flags = IFF_UP;
+    memcpy(&other.ifr_addr, &in, sizeof in);
+    cr_assert_eq(ioctl(fd, SIOCSIFFLAGS, &lo), 0);
+    cr_assert_eq(ioctl(fd, SIOCSIFADDR, &other), 0);
+    close(fd);
+}
+
+// How often the log was told of it by a connection to `url` that came up.
+static int64_t told_in_clear(const char *url, bool expected)
+{
+    int64_t before = bus_log_count(BUS_LOG_WARN);
+    bus_conn *conn;
+    test_ok(bus_conn_open(&conn, &(bus_conn_opts){.url = url, .user = "u", .password = "p"}));
+    wait_until_up(conn, 5000);
+    cr_expect_eq(bus_conn_in_clear(conn), expected, "%s", url);
+    bus_conn_close(conn);
+    return bus_log_count(BUS_LOG_WARN) - before;
+}
+
+Test(conn, says_when_a_password_leaves_the_machine_in_clear_and_only_then)
+{
+    given_network("10.9.8.7");
+    char config[160], near[64], far[64];
+    int port = test_free_port();
+    snprintf(near, sizeof near, "nats://127.0.0.1:%d", port);
+    snprintf(far, sizeof far, "nats://10.9.8.7:%d", port);
+    snprintf(config, sizeof config,
+             "listen: \"0.0.0.0:%d\"\nauthorization { user: u, password: p }", port);
+    test_broker broker;
+    test_broker_start(&broker, &(test_broker_opts){.port = port, .config = config});
+    cr_expect_eq(told_in_clear(far, true), 1);
+    cr_expect_eq(told_in_clear(near, false), 0);
     test_broker_stop(&broker);
 }
