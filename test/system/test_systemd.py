@@ -33,6 +33,18 @@ def test_there_is_a_unit_for_each_process():
     assert names == {"nats-server", "stored", "feedd", "workhostd"}
 
 
+def section(unit, name: str) -> list[str]:
+    """The lines of one section."""
+    return re.search(rf"^\[{name}\]\n(.*?)(?=^\[|\Z)", unit.read_text(), re.MULTILINE | re.DOTALL)[1].splitlines()
+
+
+def test_whatever_dies_is_started_again_however_often():
+    for unit in UNITS:
+        start = [line for line in section(unit, "Service") if line.startswith("Restart")]
+        assert start == ["Restart=always", "RestartSec=1"], unit.name
+        assert "StartLimitIntervalSec=0" in section(unit, "Unit"), unit.name  # systemd's own is 5 starts within 10 s
+
+
 @needs_systemd
 def test_systemd_finds_nothing_wrong(units):
     done = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True)
