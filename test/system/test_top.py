@@ -190,6 +190,15 @@ def test_json_is_a_picture_a_line(market):
     assert running.wait(10 * PATIENCE) == 0 and times == sorted(set(times))
 
 
+def test_warnings_are_counted_though_nobody_asks_for_the_page_of_metrics(market):
+    def feedd() -> dict:
+        return next(d for d in json.loads(market.lane("top", "--once", "--json").stdout)["daemons"] if d["daemon"] == "feedd")
+    assert feedd()["warnings"] == 0
+    market["simexd"].kill()
+    spine.wait_for(lambda: not feedd()["ready"], 30, market["feedd"].output)
+    spine.wait_for(lambda: feedd()["warnings"] > 0, 5, market["feedd"].output)
+
+
 def test_rates_are_those_of_the_stream(stack, bus):
     """A known rate: what it says for the lane is what was stored meanwhile."""
     stack.start("stored")
