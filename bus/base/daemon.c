@@ -181,8 +181,8 @@ static void on_probe(evutil_socket_t fd, short what, void *ctx)
     else
         note_unready(daemon, &health);
     daemon->is_ready = health.ready;
-    if (daemon->was_ready ||
-        uptime_ms(daemon) > 1000) // not a thousand times a second while it starts
+    // Not a thousand times a second while it starts.
+    if (daemon->was_ready || uptime_ms(daemon) > 1000)
         bus_daemon_metrics_refresh(&health);
     arm_probes(daemon);
 }

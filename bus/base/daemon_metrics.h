@@ -6,7 +6,8 @@
 #include "bus/base/health.h"
 
 void bus_daemon_metrics_add(const char *program);
-// bus_daemon_metrics_refresh brings them up to date: with every look at the probes, for who asks over the bus, and before they are shown.
+// bus_daemon_metrics_refresh brings them up to date: with every look at the probes, for who asks over the bus, and
+// before they are shown.
 void bus_daemon_metrics_refresh(const bus_health *health);
 
 #endif

@@ -289,11 +289,7 @@ const char *bus_conn_fault(const bus_conn *conn)
 
 bool bus_conn_in_clear(const bus_conn *conn)
 {
-    bus_conn *c = writable(conn);
-    bus_gate_lock(&c->gate);
-    bool in_clear = c->in_clear;
-    bus_gate_unlock(&c->gate);
-    return in_clear;
+    return read_field(conn, &conn->in_clear);
 }
 
 bus_err bus_conn_wait(bus_conn *conn, bus_span timeout)

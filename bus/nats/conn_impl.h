@@ -12,9 +12,9 @@ struct bus_conn {
     bus_gate gate; // guards what follows
     bool closing;
     bus_conn_state state;
-    uint32_t epoch, broker;
+    uint32_t epoch;
+    uint32_t broker, in_clear; // of the last link
     int64_t max_payload;
-    bool in_clear; // of the last link
     char why[BUS_LINK_WHY];
     bus_link *link; // NULL unless UP
     bool drop;      // the link is to be replaced
