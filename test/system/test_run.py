@@ -93,8 +93,11 @@ class Run:
     def clean(self):
         if self.process:
             self.process.kill()
+        end = time.monotonic() + 10 * places.PATIENCE
+        while self.pids() and time.monotonic() < end:  # they end by themselves, now that their parent has: looked through for leaks
+            time.sleep(0.05)
         for pid in self.pids():
-            with contextlib.suppress(ProcessLookupError):  # they end by themselves, now that their parent has
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
 
